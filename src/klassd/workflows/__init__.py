@@ -1,0 +1,62 @@
+"""Klassd Workflows: background jobs and workflows in plain Python.
+
+The public names are loaded on first use (PEP 562): importing this package costs a worker nothing it does not need.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from klassd.workflows.app import App as App
+    from klassd.workflows.client import Client as Client
+    from klassd.workflows.job import Job as Job
+    from klassd.workflows.job import Resources as Resources
+    from klassd.workflows.job import Retry as Retry
+    from klassd.workflows.job import job as job
+    from klassd.workflows.workflow import Workflow as Workflow
+
+    from klassd.workflows.artifacts import Artifact as Artifact
+    from klassd.workflows.context import JobContext as JobContext
+    from klassd.workflows.errors import InvalidInput as InvalidInput
+    from klassd.workflows.errors import InvalidWorkflow as InvalidWorkflow
+    from klassd.workflows.errors import JobCancelled as JobCancelled
+    from klassd.workflows.errors import KlassdError as KlassdError
+    from klassd.workflows.errors import PermanentError as PermanentError
+    from klassd.workflows.executors.local import LocalExecutor as LocalExecutor
+
+_WHERE = {
+    "App": "app",
+    "Artifact": "artifacts",
+    "Client": "client",
+    "InvalidInput": "errors",
+    "InvalidWorkflow": "errors",
+    "Job": "job",
+    "JobCancelled": "errors",
+    "JobContext": "context",
+    "KlassdError": "errors",
+    "LocalExecutor": "executors.local",
+    "PermanentError": "errors",
+    "Resources": "job",
+    "Retry": "job",
+    "Workflow": "workflow",
+    "job": "job",
+}
+
+__all__ = [*_WHERE, "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    module = _WHERE.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(sorted(_WHERE))}")
+    value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

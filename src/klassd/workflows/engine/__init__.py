@@ -1,0 +1,1 @@
+"""The loops that turn decisions into effects: own runs, launch executions, follow them, stop them."""

@@ -1,0 +1,51 @@
+"""What an executor tells of an execution."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from klassd.workflows.model.run import LogChunk
+from klassd.workflows.order import End
+
+
+class Exit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the executor itself knows of the end: a fact of the machine or the cluster."""
+
+    reason: str = ""  # a Cause: "lost", "oom", "evicted", "start_deadline", ...; empty: it just ended
+    message: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+
+
+class Started(msgspec.Struct, frozen=True, kw_only=True):
+    at: float
+    version: str = ""
+    pid: int | None = None
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    at: float
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True):
+    chunk: LogChunk
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """``bars`` by name: {"": {"at": 40.0, "of": 100, "text": "..."}}; the latest of each."""
+
+    bars: dict[str, dict[str, Any]]
+
+
+class Finished(msgspec.Struct, frozen=True, kw_only=True):
+    """The end: the worker's own record where there is one, and what the executor saw."""
+
+    end: End | None = None
+    exit: Exit = Exit()
+    outputs: dict[str, bytes] = {}  # name -> JSON, complete and checked against the manifest
+    at: float = 0.0
+
+
+Told = Started | Ready | Output | Progress | Finished

@@ -1,0 +1,70 @@
+"""The states of a run, a node and an execution, by name.
+
+Plain string enums: the same word stands in the store, in the API, in the CLI and in the dashboard.
+"""
+
+from enum import StrEnum
+
+
+class RunStatus(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        return self in _FINAL_RUN
+
+
+class NodeStatus(StrEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"  # something it needs failed
+    OMITTED = "omitted"  # its condition was false, or it had nothing to fan out over: benign
+
+    @property
+    def final(self) -> bool:
+        return self not in (NodeStatus.PENDING, NodeStatus.RUNNING)
+
+
+class ExecutionStatus(StrEnum):
+    QUEUED = "queued"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+    @property
+    def final(self) -> bool:
+        return self in _FINAL_EXECUTION
+
+
+class Cause(StrEnum):
+    """Why an execution did not succeed. A failure always names one; it is a fact, never a lost connection."""
+
+    EXCEPTION = "exception"  # user code raised
+    EXIT = "exit"  # the process ended with an exit code and no result
+    SIGNAL = "signal"  # the process was killed by a signal
+    NO_RESULT = "no_result"  # the process ended with exit code 0 and no result
+    OUTPUT = "output"  # a result, but an output could not be stored
+    INPUT = "input"  # inputs that do not fit the job, or a job that cannot be imported
+    DEADLINE = "deadline"  # ran longer than its timeout
+    START_DEADLINE = "start_deadline"  # did not start in time
+    OOM = "oom"
+    EVICTED = "evicted"
+    IMAGE = "image"
+    LOST = "lost"  # the process is gone and left no outcome
+    LAUNCH = "launch"  # the executor refused it
+    STOPPED = "stopped"  # somebody asked
+
+
+_FINAL_RUN = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED})
+_FINAL_EXECUTION = frozenset({ExecutionStatus.SUCCEEDED, ExecutionStatus.FAILED, ExecutionStatus.STOPPED})

@@ -1,0 +1,54 @@
+"""How executions of a job are run, as data; and durations as people write them."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+
+class RetryPolicy(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How often a failed task is tried again, and how long it waits. Times in seconds."""
+
+    times: int = 0  # attempts after the first one
+    first: float = 1.0  # wait before the second attempt
+    most: float = 300.0  # no wait is longer
+    factor: float = 2.0
+    jitter: float = 0.1  # +- this part of the wait, so that a thousand failures do not return together
+
+
+class Needs(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Resources of one execution, as written: ``"250m/1"`` is request/limit. Kept for the executor; local ones ignore it."""
+
+    cpu: str | None = None
+    memory: str | None = None
+
+
+class Options(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a job class or a node says of how its executions are run. Times in seconds."""
+
+    timeout: float | None = None  # from start to end of one execution
+    grace: float = 10.0  # between the request to stop and the kill
+    start_deadline: float | None = None  # from launch to start
+    retry: RetryPolicy = RetryPolicy()
+    queue: str = "default"
+    priority: int = 0  # higher first
+    resources: Needs = Needs()
+
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+
+
+def seconds(value: str | float, what: str = "duration") -> float:
+    """``"90s"``, ``"1h30m"``, ``"250ms"`` or a number of seconds, as seconds. Raises ValueError naming ``what``."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"{what} is {value!r}: expected seconds, or text such as '30s', '5m', '1h30m'")
+    if isinstance(value, str):
+        text = value.strip()
+        if not text or _PART.sub("", text).strip():
+            raise ValueError(f"{what} is {value!r}: expected text such as '30s', '5m', '1h30m' (units: ms s m h d)")
+        value = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    if value < 0:
+        raise ValueError(f"{what} is {value!r}: expected a duration that is not negative")
+    return float(value)

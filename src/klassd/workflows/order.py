@@ -1,0 +1,58 @@
+"""What goes to a worker (the order) and the record it leaves (the end)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Everything one execution needs, for the executor and for the worker. JSON."""
+
+    execution_id: str
+    run_id: str
+    node: str
+    index: int = 0
+    attempt: int = 1
+    job: str  # key, as shown
+    source: str  # "module:qualname"
+    app: str = ""  # "module:attribute", for injected services
+    inputs: dict[str, Any] = {}
+    timeout: float | None = None
+    grace: float = 10.0
+    start_deadline: float | None = None
+    tenant: str = ""
+    tags: tuple[str, ...] = ()
+    idempotency_key: str = ""  # the same for every attempt of a task
+    fencing_token: int = 0  # grows with every attempt and owner
+    config: dict[str, Any] = {}
+    artifacts: str = ""  # URL of the artifact store
+    nonce: str = ""
+    expires: float | None = None  # CLOCK_BOOTTIME after which nobody may start it any more: the launcher's lease
+    version: str = ""  # of the scheduler; a worker of another protocol refuses
+
+
+class Error(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    type: str
+    message: str
+    traceback: str = ""
+    retry: bool = True
+
+
+class End(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The outcome record: the last frame, the outcome file, the termination message. At most 3 KiB as JSON."""
+
+    result: str  # "success", "failure", "none": what the job itself came to
+    error: Error | None = None  # message and traceback shortened to fit; the whole traceback is in the console
+    stored: bool = True  # False: a result was produced but an output could not be stored
+    requested: str | None = None  # "stop" or "deadline": took effect before the result was recorded
+    cause: str | None = None  # a Cause the worker knows better than the exit code: "input", "output"
+    exit_code: int | None = None  # of the job's own process
+    signal: int | None = None
+    killed: bool = False  # it did not end by itself within the grace
+    lines: int = 0  # lines of console produced in all
+    outputs: dict[str, tuple[int, str]] = {}  # manifest: name ("" is the return value) -> (bytes of JSON, crc32 as hex)
+    warnings: tuple[str, ...] = ()
+    started_at: float = 0.0
+    finished_at: float = 0.0

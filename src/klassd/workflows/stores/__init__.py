@@ -1,0 +1,1 @@
+"""Where runs are kept. Each adapter sees ``ports`` and below, never the engine or another adapter."""
