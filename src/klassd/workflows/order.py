@@ -29,7 +29,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     config: dict[str, Any] = {}
     artifacts: str = ""  # URL of the artifact store
     nonce: str = ""
-    expires: float | None = None  # CLOCK_BOOTTIME after which nobody may start it any more: the launcher's lease
+    expires: float | None = None  # Clock.monotonic() after which nobody may start it any more: the end of the launcher's lease
     version: str = ""  # of the scheduler; a worker of another protocol refuses
 
 

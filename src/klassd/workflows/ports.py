@@ -44,10 +44,14 @@ class Ids(Protocol):
         ...
 
 
+class Spawned(Protocol):
+    def cancel(self) -> object: ...
+
+
 class Spawner(Protocol):
     """The one place that makes concurrent tasks. A task that raises is reported, never lost."""
 
-    def spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> None: ...
+    def spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> Spawned: ...
 
     async def close(self) -> None:
         """Cancel what still runs and wait for it."""

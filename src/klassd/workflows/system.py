@@ -11,6 +11,8 @@ from typing import Any
 
 log = logging.getLogger("klassd.workflows")
 
+# Counts a suspended machine's time too, as a lease must, and means the same in every process since the machine's start.
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
 
 
@@ -21,7 +23,7 @@ class SystemClock:
         return time.time()
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        return time.clock_gettime(_STEADY)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -38,7 +40,7 @@ class SystemIds:
 
 
 def make_run_id(now: float, random_bits: int) -> str:
-    """50 bits of milliseconds (till the year 37,000), then 50 random bits: a clash needs the same millisecond and luck of 2^-50."""
+    """50 bits of milliseconds (till the year 37,000), then 50 random bits: a clash takes the same millisecond and bits."""
     number = (int(now * 1000) << 50) | random_bits
     return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(95, -1, -5))
 
@@ -49,10 +51,11 @@ class TaskSpawner:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
+    def spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(coroutine, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -1,0 +1,69 @@
+"""Which waiting execution may start next: slots, caps per queue, priority, then age."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Dispatcher(Generic[T]):
+    """Bookkeeping only: no clock, no effects. An entry is whatever the caller wants back."""
+
+    def __init__(self, slots: int, queue_caps: Mapping[str, int] | None = None) -> None:
+        self._slots = slots
+        self._caps = dict(queue_caps or {})
+        self._busy = 0
+        self._busy_by_queue: dict[str, int] = {}
+        self._waiting: dict[str, list[tuple[int, int, T]]] = {}
+        self._count = 0
+
+    @property
+    def free(self) -> int:
+        return self._slots - self._busy
+
+    @property
+    def waiting(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def take(self, queue: str) -> bool:
+        """A slot for something new, unless others of its queue wait already or none is free."""
+        if self._waiting.get(queue) or not self._open(queue):
+            return False
+        self._occupy(queue)
+        return True
+
+    def occupy(self, queue: str) -> None:
+        """A slot for what runs already (adopted after a take-over), even beyond the limits."""
+        self._occupy(queue)
+
+    def wait(self, queue: str, priority: int, entry: T) -> None:
+        self._count += 1
+        heapq.heappush(self._waiting.setdefault(queue, []), (-priority, self._count, entry))
+
+    def release(self, queue: str) -> None:
+        self._busy -= 1
+        self._busy_by_queue[queue] -= 1
+
+    def ready(self) -> Iterator[T]:
+        """Entries that may start now, each with a slot taken for it."""
+        while queue := self._next_queue():
+            _, _, entry = heapq.heappop(self._waiting[queue])
+            if not self._waiting[queue]:
+                del self._waiting[queue]
+            self._occupy(queue)
+            yield entry
+
+    def _next_queue(self) -> str | None:
+        heads = [(waiting[0][:2], queue) for queue, waiting in self._waiting.items() if self._open(queue)]
+        return min(heads)[1] if heads else None
+
+    def _open(self, queue: str) -> bool:
+        cap = self._caps.get(queue)
+        return self.free > 0 and (cap is None or self._busy_by_queue.get(queue, 0) < cap)
+
+    def _occupy(self, queue: str) -> None:
+        self._busy += 1
+        self._busy_by_queue[queue] = self._busy_by_queue.get(queue, 0) + 1

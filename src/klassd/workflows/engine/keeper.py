@@ -1,0 +1,417 @@
+"""One owned run: its state in memory, the decisions about it, and its executions.
+
+    decide   event -> advance -> apply to memory -> change to the pipeline -> effects once it is committed
+    attempt  launch -> follow -> heard ... -> the end is a decision
+
+Everything here runs on one event loop and never waits between reading the state and applying a decision, so no lock is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from klassd.workflows.engine.dispatch import Dispatcher
+from klassd.workflows.engine.lease import Lease
+from klassd.workflows.engine.pipeline import Effect, Pipeline
+from klassd.workflows.errors import LaunchDelayed, LaunchRefused
+from klassd.workflows.model.execution import Exit, Finished, Output, Progress, Ready, Started, Told
+from klassd.workflows.model.run import Change, Execution, ExecutionPatch, LoadedRun, LogChunk, RunPatch, execution_id
+from klassd.workflows.model.states import Cause, ExecutionStatus, RunStatus
+from klassd.workflows.model.workflow import Definition, Node
+from klassd.workflows.order import Order
+from klassd.workflows.ports import Clock, Executor, Ids, Spawned, Spawner, Store
+from klassd.workflows.rules import inputs, lifecycle
+from klassd.workflows.rules.advance import Begun, Cancelled, Event, Start, TaskEnded, advance
+from klassd.workflows.rules.lifecycle import Verdict
+from klassd.workflows.rules.state import RunState
+
+log = logging.getLogger("klassd.workflows")
+
+TaskId = tuple[str, int]  # node, index
+MAX_INPUTS = 4 * 1024 * 1024  # bytes of JSON that one execution may be given; more goes by Artifact
+INSIST = 5.0  # seconds after the grace before a stop is asked for again
+
+
+@dataclass(slots=True)
+class Deps:
+    """What every keeper of one scheduler shares."""
+
+    store: Store
+    executor: Executor
+    clock: Clock
+    ids: Ids
+    spawner: Spawner
+    lease: Lease
+    dispatcher: Dispatcher[tuple[Keeper, Live]]
+    call: Callable[[str, dict[str, Any]], object]
+    config: dict[str, Any]
+    artifacts: str
+    version: str
+    released: Callable[[], None]  # a slot became free
+    forget: Callable[[str], None]  # a run is no longer kept here
+
+
+@dataclass(slots=True)
+class Live:
+    """An execution that is not final."""
+
+    id: str
+    task: TaskId
+    attempt: int
+    node: Node
+    status: ExecutionStatus
+    slot: bool = False
+    stop_requested: bool = False
+    started_at: float | None = None
+    late: bool = False  # its start deadline passed
+    following: Spawned | None = None
+    launched: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Keeper:
+    def __init__(self, deps: Deps, loaded: LoadedRun, definition: Definition) -> None:
+        self._deps = deps
+        self.run = loaded.run
+        self._definition = definition
+        self._nodes = {node.name: node for node in definition.nodes}
+        self._ordinals = {node.name: ordinal for ordinal, node in enumerate(definition.nodes)}
+        self.state = RunState.load(definition, loaded)
+        self._live: dict[TaskId, Live] = {}
+        self._ended = False
+        self._loaded = loaded.executions
+        self.pipeline = Pipeline(deps.store, deps.clock, deps.spawner, self.run.id, self.drop)
+
+    # -- decisions ----------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Resume what the store says is under way, then start whatever ought to run."""
+        for execution in self._loaded:
+            if not execution.status.final:
+                self._resume(execution)
+        self._loaded = ()
+        self._decide(Begun())
+        if self.run.cancel_requested_at is not None:
+            self.cancel()
+
+    def cancel(self) -> None:
+        self._decide(Cancelled())
+
+    def _decide(self, event: Event, updated: tuple[ExecutionPatch, ...] = (), logs: _Logs = (), effects: Sequence[Effect] = ()) -> None:
+        if self._ended:
+            return
+        now = self._deps.clock.now()
+        delta = advance(self.state, event, now, self._deps.call)
+        self.state.apply(delta)
+        begun = [self._begin_task(start, now) for start in delta.started]
+        stops = [self._live[node, index] for node, index, attempt in delta.stop if self._is_live(node, index, attempt)]
+        over = delta.run is not None and delta.run.status is not None and delta.run.status.final
+        change = Change(
+            run_id=self.run.id,
+            epoch=self.run.epoch,
+            run=delta.run,
+            nodes=delta.nodes,
+            started=tuple(execution for execution, _ in begun),
+            updated=updated + tuple(self._stopping(live) for live in stops if live.status is not ExecutionStatus.QUEUED),
+            logs=logs,
+        )
+        self.pipeline.add(change, [*effects, *(effect for _, effect in begun if effect), *self._stop_effects(stops), *self._end(over)])
+        for live in stops:
+            if live.status is ExecutionStatus.QUEUED:
+                self._finish(live, _never_started())
+
+    def _end(self, over: bool) -> list[Effect]:
+        self._ended = self._ended or over
+        return [lambda: self._deps.forget(self.run.id)] if over else []
+
+    def drop(self) -> None:
+        """Another owner has the run: let go without a trace. What runs goes on running, for the other to adopt."""
+        self._ended = True
+        self.pipeline.close()
+        for live in list(self._live.values()):
+            self._release(live)
+            if live.following:
+                live.following.cancel()
+        self._live.clear()
+        self._deps.forget(self.run.id)
+
+    def quarantine(self, error: BaseException) -> None:
+        """A run that makes the engine itself stumble ends with that error, so that the others go on."""
+        log.error("run %s failed inside the engine", self.run.id, exc_info=error)
+        patch = RunPatch(status=RunStatus.FAILED, finished_at=self._deps.clock.now(), error=f"engine error: {error!r}")
+        self.pipeline.add(Change(run_id=self.run.id, epoch=self.run.epoch, run=patch), self._end(True))
+
+    # -- starting -----------------------------------------------------------------------------------------------
+
+    def _begin_task(self, start: Start, now: float) -> tuple[Execution, Effect | None]:
+        """The row of a new attempt, already starting where a slot is free: one write less."""
+        node = self._nodes[start.node]
+        queue = node.options.queue
+        at_once = start.not_before <= now and self._deps.dispatcher.take(queue)
+        live = Live(
+            id=execution_id(self.run.id, self._ordinals[start.node], start.index, start.attempt),
+            task=(start.node, start.index),
+            attempt=start.attempt,
+            node=node,
+            status=ExecutionStatus.STARTING if at_once else ExecutionStatus.QUEUED,
+            slot=at_once,
+        )
+        self._live[live.task] = live
+        execution = Execution(
+            id=live.id,
+            run_id=self.run.id,
+            node=start.node,
+            index=start.index,
+            attempt=start.attempt,
+            job=node.job,
+            status=live.status,
+            created_at=now,
+            not_before=start.not_before,
+            launched_at=now if at_once else None,
+            place=self._deps.executor.place if at_once else None,
+        )
+        return execution, self._when_due(live, start.not_before, now, at_once)
+
+    def _when_due(self, live: Live, not_before: float, now: float, at_once: bool) -> Effect | None:
+        if at_once:
+            return lambda: self._spawn_attempt(live, launch=True)
+        if not_before > now:
+            return lambda: self._spawn(self._wait_until(live, not_before), live.id)
+        self._deps.dispatcher.wait(live.node.options.queue, live.node.options.priority, (self, live))
+        return None
+
+    async def _wait_until(self, live: Live, not_before: float) -> None:
+        await self._deps.clock.sleep(max(0.0, not_before - self._deps.clock.now()))
+        if self._current(live):
+            self._deps.dispatcher.wait(live.node.options.queue, live.node.options.priority, (self, live))
+            self._deps.released()
+
+    def start(self, live: Live) -> None:
+        """The dispatcher gave this waiting execution a slot."""
+        live.slot = True
+        if not self._current(live) or live.status is not ExecutionStatus.QUEUED:
+            self._release(live)
+            return
+        now = self._deps.clock.now()
+        live.status = lifecycle.step(live.status, "start")
+        patch = self._patch(live, status=live.status, launched_at=now, place=self._deps.executor.place)
+        self.pipeline.add(self._change(updated=(patch,)), [lambda: self._spawn_attempt(live, launch=True)])
+
+    def _resume(self, execution: Execution) -> None:
+        """An execution that an earlier owner left: waiting, launched perhaps, or running."""
+        live = Live(
+            id=execution.id,
+            task=(execution.node, execution.index),
+            attempt=execution.attempt,
+            node=self._nodes[execution.node],
+            status=execution.status,
+            started_at=execution.started_at,
+            stop_requested=execution.status is ExecutionStatus.STOPPING,
+        )
+        self._live[live.task] = live
+        if execution.status is ExecutionStatus.QUEUED:
+            self._spawn(self._wait_until(live, execution.not_before), live.id)
+            return
+        self._deps.dispatcher.occupy(live.node.options.queue)
+        live.slot = True
+        if execution.place != self._deps.executor.place:
+            reason = f"it was running at {execution.place}, which is gone: that machine was restarted, or is another one"
+            self._finish(live, Finished(exit=Exit(reason=Cause.LOST, message=reason), at=self._deps.clock.now()))
+            return
+        self._spawn_attempt(live, launch=execution.status is ExecutionStatus.STARTING)
+        if live.stop_requested:
+            self._spawn(self._insist_on_stop(live), live.id)
+
+    # -- one attempt --------------------------------------------------------------------------------------------
+
+    def _spawn_attempt(self, live: Live, launch: bool) -> None:
+        if self._current(live):
+            live.following = self._spawn(self._attempt(live, launch), live.id)
+
+    async def _attempt(self, live: Live, launch: bool) -> None:
+        try:
+            if launch and (refused := await self._launch(live)):
+                self._finish(live, refused)
+                return
+            live.launched.set()
+            cursor = ("", 0, 1) if launch else await self._deps.store.log_cursor(live.id)
+            async for batch in self._deps.executor.follow(live.id, *cursor):
+                self._heard(live, batch)
+                await self.pipeline.room()
+        except Exception as error:
+            self.quarantine(error)
+
+    async def _launch(self, live: Live) -> Finished | None:
+        """Hand it to the executor; the end of it where it can never start."""
+        if live.stop_requested:
+            return _never_started()
+        try:
+            order = self._order(live)
+        except inputs.ResolveError as error:
+            return Finished(exit=Exit(reason=Cause.INPUT, message=str(error)), at=self._deps.clock.now())
+        if live.node.options.start_deadline is not None:
+            self._spawn(self._watch_start(live, live.node.options.start_deadline), live.id)
+        while True:
+            await self._deps.lease.held()
+            try:
+                await self._deps.executor.launch(self._with_expiry(order))
+                return None
+            except LaunchRefused as error:
+                return Finished(exit=Exit(reason=Cause.LAUNCH, message=str(error)), at=self._deps.clock.now())
+            except LaunchDelayed as delayed:
+                if live.late or live.stop_requested:
+                    return Finished(exit=Exit(reason=Cause.START_DEADLINE, message=str(delayed)), at=self._deps.clock.now())
+                log.warning("execution %s cannot start now, trying again in %.2g s: %s", live.id, delayed.retry_after, delayed)
+                await self._deps.clock.sleep(delayed.retry_after)
+
+    def _order(self, live: Live) -> Order:
+        node, run = live.node, self.run
+        return Order(
+            execution_id=live.id,
+            run_id=run.id,
+            node=node.name,
+            index=live.task[1],
+            attempt=live.attempt,
+            job=node.job,
+            source=node.source,
+            app=self._definition.app,
+            inputs=inputs.resolve(self.state, node.name, live.task[1]),
+            timeout=node.options.timeout,
+            grace=node.options.grace,
+            start_deadline=node.options.start_deadline,
+            tenant=run.tenant,
+            tags=run.tags,
+            idempotency_key=f"{run.id}-{self._ordinals[node.name]}-{live.task[1]}",
+            fencing_token=run.epoch * 1000 + live.attempt,
+            config=self._deps.config,
+            artifacts=self._deps.artifacts,
+            nonce=self._deps.ids.token(),
+            version=self._deps.version,
+        )
+
+    def _heard(self, live: Live, batch: Sequence[Told]) -> None:
+        if not self._current(live):
+            return
+        said: dict[str, Any] = {}
+        logs: list[tuple[str, LogChunk]] = []
+        finished: Finished | None = None
+        for told in batch:
+            if isinstance(told, Started):
+                said.update(self._started(live, told))
+            elif isinstance(told, Output):
+                logs.append((live.id, told.chunk))
+            elif isinstance(told, Progress):
+                said["progress"] = told.bars
+            elif isinstance(told, Finished):
+                finished = told
+            else:
+                assert isinstance(told, Ready)
+        if finished:
+            self._finish(live, finished, said, tuple(logs))
+        elif said or logs:
+            updated = (self._patch(live, **said),) if said else ()
+            self.pipeline.add(self._change(updated=updated, logs=tuple(logs)))
+
+    def _started(self, live: Live, told: Started) -> dict[str, Any]:
+        if live.started_at is not None:
+            return {}
+        live.started_at = told.at
+        live.status = lifecycle.step(live.status, "started")
+        return {"status": live.status, "started_at": told.at}
+
+    # -- the end of an execution --------------------------------------------------------------------------------
+
+    def _finish(self, live: Live, finished: Finished, said: dict[str, Any] | None = None, logs: _Logs = ()) -> None:
+        if live.late and live.started_at is None:
+            message = f"it did not start within {live.node.options.start_deadline:g} s"
+            finished = Finished(exit=Exit(reason=Cause.START_DEADLINE, message=message), at=finished.at)
+        verdict = lifecycle.verdict(finished, live.stop_requested)
+        live.status = verdict.status
+        del self._live[live.task]
+        self._release(live)
+        patch = self._patch(live, **(said or {}) | self._final(verdict, finished))
+        event = TaskEnded(live.task[0], live.task[1], live.attempt, verdict, verdict.output, verdict.outputs)
+        self._decide(event, (patch,), logs, [lambda: self._reap(live)])
+
+    def _final(self, verdict: Verdict, finished: Finished) -> dict[str, Any]:
+        end = finished.end
+        return {
+            "status": verdict.status,
+            "finished_at": finished.at or self._deps.clock.now(),
+            "cause": verdict.cause,
+            "error": verdict.message,
+            "detail": verdict.detail,
+            "exit_code": verdict.exit_code,
+            "output": verdict.output,
+            "outputs": verdict.outputs,
+            "warnings": verdict.warnings,
+            "log_lines": end.lines if end else 0,
+        }
+
+    def _reap(self, live: Live) -> None:
+        self._spawn(self._deps.executor.reap(live.id), f"reap {live.id}")
+
+    # -- stopping -----------------------------------------------------------------------------------------------
+
+    def _stopping(self, live: Live) -> ExecutionPatch:
+        live.stop_requested = True
+        live.status = lifecycle.step(live.status, "stop")
+        return self._patch(live, status=live.status)
+
+    def _stop_effects(self, stops: Iterable[Live]) -> list[Effect]:
+        return [self._stop_effect(live) for live in stops if live.stop_requested]
+
+    def _stop_effect(self, live: Live) -> Effect:
+        return lambda: self._spawn(self._insist_on_stop(live), f"stop {live.id}") and None
+
+    async def _insist_on_stop(self, live: Live, grace: float | None = None) -> None:
+        """Ask until it is dead: a request can be lost with whoever held it."""
+        grace = live.node.options.grace if grace is None else grace
+        await live.launched.wait()
+        while self._current(live):
+            await self._deps.executor.stop(live.id, grace)
+            await self._deps.clock.sleep(grace + INSIST)
+
+    async def _watch_start(self, live: Live, deadline: float) -> None:
+        await self._deps.clock.sleep(deadline)
+        if self._current(live) and live.started_at is None:
+            live.late = True
+            await self._insist_on_stop(live, grace=0.0)
+
+    # -- small things -------------------------------------------------------------------------------------------
+
+    def _with_expiry(self, order: Order) -> Order:
+        order.expires = self._deps.lease.until
+        return order
+
+    def _change(self, updated: tuple[ExecutionPatch, ...] = (), logs: _Logs = ()) -> Change:
+        return Change(run_id=self.run.id, epoch=self.run.epoch, updated=updated, logs=logs)
+
+    def _patch(self, live: Live, **said: Any) -> ExecutionPatch:
+        return ExecutionPatch(id=live.id, node=live.task[0], index=live.task[1], attempt=live.attempt, **said)
+
+    def _release(self, live: Live) -> None:
+        if live.slot:
+            live.slot = False
+            self._deps.dispatcher.release(live.node.options.queue)
+            self._deps.released()
+
+    def _current(self, live: Live) -> bool:
+        return not self._ended and self._live.get(live.task) is live
+
+    def _is_live(self, node: str, index: int, attempt: int) -> bool:
+        live = self._live.get((node, index))
+        return live is not None and live.attempt == attempt and not live.stop_requested
+
+    def _spawn(self, coroutine: Any, name: str) -> Spawned:
+        return self._deps.spawner.spawn(coroutine, name)
+
+
+_Logs = tuple[tuple[str, LogChunk], ...]
+
+
+def _never_started() -> Finished:
+    return Finished(exit=Exit(reason=Cause.STOPPED, message="stopped before it started"))

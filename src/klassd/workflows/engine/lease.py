@@ -1,0 +1,49 @@
+"""This scheduler's lease: who owns runs is who renews in time.
+
+The store's clock decides when a lease has run out. The holder trusts its own monotonic clock only, and less: it stops starting
+anything once two thirds of the lease have passed since it *asked* for the last renewal that was granted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from klassd.workflows.errors import StoreError
+from klassd.workflows.ports import Clock, Store
+
+log = logging.getLogger("klassd.workflows")
+
+
+class Lease:
+    def __init__(self, store: Store, clock: Clock, owner: str, ttl: float) -> None:
+        self._store, self._clock = store, clock
+        self.owner, self.ttl = owner, ttl
+        self.until = 0.0  # Clock.monotonic() at which the granted lease has surely not run out yet
+        self._renewed = asyncio.Event()
+
+    @property
+    def safe(self) -> bool:
+        return self._clock.monotonic() < self.until - self.ttl / 3
+
+    async def held(self) -> None:
+        """Wait until the lease is safe to act under."""
+        while not self.safe:
+            self._renewed.clear()
+            await self._renewed.wait()
+
+    async def renew(self) -> None:
+        asked = self._clock.monotonic()
+        in_time = await self._store.renew(self.owner, self.ttl)
+        if not in_time and self.until:
+            log.warning("the lease of %s had run out; runs that others took meanwhile are let go", self.owner)
+        self.until = asked + self.ttl
+        self._renewed.set()
+
+    async def keep(self) -> None:
+        while True:
+            await self._clock.sleep(self.ttl / 3)
+            try:
+                await self.renew()
+            except StoreError as error:
+                log.warning("the lease of %s could not be renewed: %s", self.owner, error)

@@ -1,0 +1,220 @@
+"""The scheduler: owns runs under a lease, keeps them going, lets them go.
+
+Any number of schedulers share a store. Level-triggered: a hint only makes it look sooner than ``POLL``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from klassd.workflows.engine.dispatch import Dispatcher
+from klassd.workflows.engine.keeper import Deps, Keeper, Live
+from klassd.workflows.engine.lease import Lease
+from klassd.workflows.errors import StoreError
+from klassd.workflows.model.run import Change, LoadedRun, RunPatch
+from klassd.workflows.model.states import RunStatus
+from klassd.workflows.model.workflow import Definition, definition_from
+from klassd.workflows.ports import Clock, Executor, Ids, Spawner, Store
+
+log = logging.getLogger("klassd.workflows")
+
+POLL = 1.0  # seconds between looks when no hint comes
+LOOK_AROUND = 0.05  # seconds at least between looks for cancel requests and due runs
+LEASE = 15.0
+AHEAD = 0.05  # claim as many runs beyond the free slots as end in this many seconds: hides the store's latency under load
+DEFINITIONS = 256  # decoded definitions kept
+
+
+class Scheduler:
+    def __init__(
+        self,
+        store: Store,
+        executor: Executor,
+        *,
+        clock: Clock,
+        ids: Ids,
+        spawner: Spawner,
+        call: Callable[[str, dict[str, Any]], object],
+        lease: float = LEASE,
+        queues: Sequence[str] | None = None,
+        queue_caps: Mapping[str, int] | None = None,
+        only: Sequence[str] | None = None,
+        config: dict[str, Any] | None = None,
+        artifacts: str = "",
+        version: str = "",
+    ) -> None:
+        self._store, self._executor = store, executor
+        self._clock, self._spawner = clock, spawner
+        self._queues, self._only = queues, only
+        self.owner = f"scheduler-{ids.token()[:12]}"
+        self._lease = Lease(store, clock, self.owner, lease)
+        self._dispatcher: Dispatcher[tuple[Keeper, Live]] = Dispatcher(executor.concurrency, queue_caps)
+        self._keepers: dict[str, Keeper] = {}
+        self._definitions: OrderedDict[str, Definition] = OrderedDict()
+        self._wake = asyncio.Event()
+        self._looked_around = -math.inf
+        self._next_due: float | None = None
+        self._pace = _Pace(clock)
+        self._deps = Deps(
+            store=store,
+            executor=executor,
+            clock=clock,
+            ids=ids,
+            spawner=spawner,
+            lease=self._lease,
+            dispatcher=self._dispatcher,
+            call=call,
+            config=config or {},
+            artifacts=artifacts,
+            version=version,
+            released=self._released,
+            forget=self._forget,
+        )
+
+    async def __aenter__(self) -> Scheduler:
+        await self.start()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.close()
+
+    async def start(self) -> None:
+        await self._executor.open()
+        await self._lease.renew()
+        self._spawner.spawn(self._lease.keep(), "lease")
+        self._spawner.spawn(self._listen(), "hints")
+        self._spawner.spawn(self._own_runs(), "own runs")
+
+    async def close(self) -> None:
+        """Let go of every run, so that another scheduler takes them at once. Running jobs go on undisturbed."""
+        keepers = list(self._keepers.values())
+        for keeper in keepers:
+            await keeper.pipeline.flushed()
+        await self._spawner.close()
+        await self._store.release(self.owner)
+        await self._executor.close()
+
+    @property
+    def kept(self) -> int:
+        """Runs owned at this moment."""
+        return len(self._keepers)
+
+    # -- owning -------------------------------------------------------------------------------------------------
+
+    async def _own_runs(self) -> None:
+        while True:
+            self._wake.clear()
+            wait = POLL
+            try:
+                await self._claim()
+                wait = await self._look_around()
+            except StoreError as error:
+                log.warning("the store is unavailable, looking again in %g s: %s", POLL, error)
+            await self._wait_for_hint(wait)
+
+    async def _claim(self) -> None:
+        await self._lease.held()
+        while (room := self._room()) > 0:
+            now = self._clock.now()
+            claimed = await self._store.claim_runs(self.owner, room, now, self._queues, self._only)
+            for loaded in claimed:
+                self._keep(loaded)
+            if len(claimed) < room:
+                return
+
+    def _room(self) -> int:
+        """Claim no more than can start soon: what is hoarded here, an idle scheduler elsewhere cannot have."""
+        return self._dispatcher.free + math.ceil(self._pace.per_second * AHEAD) - self._dispatcher.waiting
+
+    def _keep(self, loaded: LoadedRun) -> None:
+        try:
+            keeper = Keeper(self._deps, loaded, self._definition(loaded))
+        except (msgspec.MsgspecError, ValueError, KeyError) as error:
+            self._spawner.spawn(self._refuse(loaded, error), "refuse")
+            return
+        self._keepers[loaded.run.id] = keeper
+        try:
+            keeper.begin()
+        except Exception as error:
+            keeper.quarantine(error)
+
+    async def _refuse(self, loaded: LoadedRun, error: Exception) -> None:
+        """A run whose snapshot cannot be read ends with that error; the others go on."""
+        message = f"its definition cannot be read by this version: {error}"
+        patch = RunPatch(status=RunStatus.FAILED, finished_at=self._clock.now(), error=message)
+        await self._store.commit([Change(run_id=loaded.run.id, epoch=loaded.run.epoch, run=patch)])
+
+    def _definition(self, loaded: LoadedRun) -> Definition:
+        key = loaded.run.definition
+        if key not in self._definitions:
+            self._definitions[key] = definition_from(loaded.definition)
+            if len(self._definitions) > DEFINITIONS:
+                self._definitions.popitem(last=False)
+        self._definitions.move_to_end(key)
+        return self._definitions[key]
+
+    def _forget(self, run_id: str) -> None:
+        self._keepers.pop(run_id, None)
+
+    # -- slots --------------------------------------------------------------------------------------------------
+
+    def _released(self) -> None:
+        self._pace.ended()
+        for keeper, live in self._dispatcher.ready():
+            keeper.start(live)
+        if self._room() > 0:
+            self._wake.set()
+
+    # -- looking ------------------------------------------------------------------------------------------------
+
+    async def _look_around(self) -> float:
+        """Cancel requests and what becomes due; how long to wait for the next look."""
+        now = self._clock.monotonic()
+        if now - self._looked_around >= LOOK_AROUND:
+            self._looked_around = now
+            for run_id in await self._store.cancel_requests(self.owner) if self._keepers else ():
+                if keeper := self._keepers.get(run_id):
+                    keeper.cancel()
+            self._next_due = await self._store.next_due(self._clock.now())
+            due = math.inf if self._next_due is None else self._next_due - self._clock.now()
+            return max(0.001, min(POLL, due))
+        return LOOK_AROUND
+
+    async def _wait_for_hint(self, seconds: float) -> None:
+        timer = self._spawner.spawn(self._ring(seconds), "poll")
+        await self._wake.wait()
+        timer.cancel()
+
+    async def _ring(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+        self._wake.set()
+
+    async def _listen(self) -> None:
+        async for _ in self._store.watch():
+            self._wake.set()
+
+
+class _Pace:
+    """How many executions end per second, over about the last second."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._since = clock.monotonic()
+        self._count = 0
+        self.per_second = 0.0
+
+    def ended(self) -> None:
+        self._count += 1
+        passed = self._clock.monotonic() - self._since
+        if passed >= 0.1:
+            weight = math.exp(-passed)
+            self.per_second = self.per_second * weight + (self._count / passed) * (1 - weight)
+            self._since, self._count = self._clock.monotonic(), 0
