@@ -32,7 +32,7 @@ def _path(state_dir: str) -> str:
     digest = hashlib.sha256(os.fsencode(os.path.realpath(state_dir))).hexdigest()
     name = f"klassd-{os.getuid()}-{digest[:16]}"
     path = os.path.join(tempfile.gettempdir(), name)
-    return path if len(os.fsencode(path)) <= _MOST else os.path.join("/tmp", name)  # noqa: S108: _check() sees to it
+    return path if len(os.fsencode(path)) <= _MOST else os.path.join("/tmp", name)  # noqa: S108
 
 
 def _check(path: str) -> None:
