@@ -100,7 +100,9 @@ class Keeper:
     def cancel(self) -> None:
         self._decide(Cancelled())
 
-    def _decide(self, event: Event, updated: tuple[ExecutionPatch, ...] = (), logs: _Logs = (), effects: Sequence[Effect] = ()) -> None:
+    def _decide(
+        self, event: Event, updated: tuple[ExecutionPatch, ...] = (), logs: _Logs = (), effects: Sequence[Effect] = ()
+    ) -> None:
         if self._ended:
             return
         now = self._deps.clock.now()
@@ -118,7 +120,9 @@ class Keeper:
             updated=updated + tuple(self._stopping(live) for live in stops if live.status is not ExecutionStatus.QUEUED),
             logs=logs,
         )
-        self.pipeline.add(change, [*effects, *(effect for _, effect in begun if effect), *self._stop_effects(stops), *self._end(over)])
+        self.pipeline.add(
+            change, [*effects, *(effect for _, effect in begun if effect), *self._stop_effects(stops), *self._end(over)]
+        )
         for live in stops:
             if live.status is ExecutionStatus.QUEUED:
                 self._finish(live, _never_started())

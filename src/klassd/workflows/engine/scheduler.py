@@ -5,7 +5,6 @@ Any number of schedulers share a store. Level-triggered: a hint only makes it lo
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 from collections import OrderedDict
@@ -23,6 +22,7 @@ from klassd.workflows.model.run import Change, LoadedRun, RunPatch
 from klassd.workflows.model.states import RunStatus
 from klassd.workflows.model.workflow import Definition, definition_from
 from klassd.workflows.ports import Clock, Executor, Ids, Spawner, Store
+from klassd.workflows.wake import Wake
 
 log = logging.getLogger("klassd.workflows")
 
@@ -59,7 +59,7 @@ class Scheduler:
         self._dispatcher: Dispatcher[tuple[Keeper, Live]] = Dispatcher(executor.concurrency, queue_caps)
         self._keepers: dict[str, Keeper] = {}
         self._definitions: OrderedDict[str, Definition] = OrderedDict()
-        self._wake = asyncio.Event()
+        self._wake = Wake(store)
         self._looked_around = -math.inf
         self._next_due: float | None = None
         self._pace = _Pace(clock)
@@ -83,14 +83,16 @@ class Scheduler:
         await self.start()
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         await self.close()
 
     async def start(self) -> None:
         await self._executor.open()
         await self._lease.renew()
         self._spawner.spawn(self._lease.keep(), "lease")
-        self._spawner.spawn(self._listen(), "hints")
+        self._spawner.spawn(self._wake.listen(), "hints")
         self._spawner.spawn(self._own_runs(), "own runs")
 
     async def close(self) -> None:
@@ -118,7 +120,7 @@ class Scheduler:
                 wait = await self._look_around()
             except StoreError as error:
                 log.warning("the store is unavailable, looking again in %g s: %s", POLL, error)
-            await self._wait_for_hint(wait)
+            await self._wake.wait(wait)
 
     async def _claim(self) -> None:
         await self._lease.held()
@@ -187,19 +189,6 @@ class Scheduler:
             due = math.inf if self._next_due is None else self._next_due - self._clock.now()
             return max(0.001, min(POLL, due))
         return LOOK_AROUND
-
-    async def _wait_for_hint(self, seconds: float) -> None:
-        timer = self._spawner.spawn(self._ring(seconds), "poll")
-        await self._wake.wait()
-        timer.cancel()
-
-    async def _ring(self, seconds: float) -> None:
-        await self._clock.sleep(seconds)
-        self._wake.set()
-
-    async def _listen(self) -> None:
-        async for _ in self._store.watch():
-            self._wake.set()
 
 
 class _Pace:

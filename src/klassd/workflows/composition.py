@@ -1,0 +1,86 @@
+"""Puts the parts together: the only place that sees store, executor, engine and settings at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+from klassd.workflows import __version__, plugins
+from klassd.workflows.client import Client
+from klassd.workflows.engine.scheduler import Scheduler
+from klassd.workflows.errors import ConfigurationError
+from klassd.workflows.ports import Executor, Store
+from klassd.workflows.settings import Settings
+from klassd.workflows.system import SystemClock, SystemIds, TaskSpawner
+
+CONDITION_SECONDS = 1.0  # a condition's function decides; it does not work
+
+
+def make_store(url: str) -> Store:
+    store: Store = plugins.load("store", plugins.scheme(url, "store"))(url)
+    return store
+
+
+def make_client(store: Store, app: str = "", *, close_store: bool = True) -> Client:
+    return Client(store, SystemClock(), SystemIds(), TaskSpawner(), app, close_store)
+
+
+def make_executor(settings: Settings) -> Executor:
+    factory = plugins.load("executor", settings.executor)
+    executor: Executor = factory.from_settings(settings) if hasattr(factory, "from_settings") else factory()
+    return executor
+
+
+def make_scheduler(
+    settings: Settings,
+    store: Store,
+    executor: Executor,
+    *,
+    only: Sequence[str] | None = None,
+    queues: Sequence[str] | None = None,
+) -> Scheduler:
+    return Scheduler(
+        store,
+        executor,
+        clock=SystemClock(),
+        ids=SystemIds(),
+        spawner=TaskSpawner(),
+        call=call_condition,
+        lease=settings.lease,
+        queues=queues,
+        queue_caps=settings.queues,
+        only=only,
+        config=settings.config,
+        artifacts=settings.artifacts_url,
+        version=__version__,
+    )
+
+
+def call_condition(function: str, arguments: dict[str, Any]) -> object:
+    """Call a condition's function, ``module:name``, and give up on it after ``CONDITION_SECONDS``.
+
+    On a thread, because nothing else can be left behind when it never returns.
+    """
+    module, _, name = function.partition(":")
+    target = getattr(import_module(module), name, None)
+    if not callable(target):
+        raise ConfigurationError(f"the condition {function!r} is no function")
+    result: list[object] = []
+    errors: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            result.append(target(**arguments))
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=call, name=f"condition {function}", daemon=True)
+    thread.start()
+    thread.join(CONDITION_SECONDS)
+    if errors:
+        raise errors[0]
+    if not result:
+        raise TimeoutError(f"it did not answer within {CONDITION_SECONDS:g} s")
+    return result[0]

@@ -1,0 +1,105 @@
+"""Settings, from the strongest to the weakest: ``KLASSD_*`` variables, ``klassd.toml``, what the code says, the defaults.
+
+The environment is stronger than the code so that the same code moves from a laptop to a server without an edit.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from klassd.workflows.errors import ConfigurationError
+from klassd.workflows.options import seconds
+
+FILE = "klassd.toml"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    app: str | None = None  # "module:attribute"; for commands that are not told
+    store: str | None = None  # URL; default: sqlite in the state directory
+    artifacts: str | None = None  # URL; default: files in the state directory
+    executor: str = "local"
+    state: str = ".klassd"  # directory of the embedded store, consoles under way and artifacts
+    concurrency: int | None = None  # executions at once; default: the executor's own
+    lease: float = 15.0  # seconds
+    start: str = "auto"  # local executor: "auto", "fork" or "spawn"
+    queues: dict[str, int] = {}  # executions at once, by queue
+    config: dict[str, Any] = {}  # what jobs see as ctx.config
+
+    @property
+    def store_url(self) -> str:
+        return self.store or f"sqlite:///{os.path.join(os.path.abspath(self.state), 'klassd.db')}"
+
+    @property
+    def artifacts_url(self) -> str:
+        return self.artifacts or f"file://{os.path.join(os.path.abspath(self.state), 'artifacts')}"
+
+
+# name -> how its text in a variable is read
+_READERS: dict[str, Any] = {
+    "app": str,
+    "store": str,
+    "artifacts": str,
+    "executor": str,
+    "state": str,
+    "start": str,
+    "concurrency": int,
+    "lease": seconds,
+}
+
+
+def load(code: Mapping[str, Any] | None = None, env: Mapping[str, str] | None = None, directory: str = ".") -> Settings:
+    """The settings that hold. ``code``: what the application's own code says (None values say nothing)."""
+    said: dict[str, Any] = {name: value for name, value in (code or {}).items() if value is not None}
+    said.update(_from_file(os.path.join(directory, FILE)))
+    said.update(_from_environment(os.environ if env is None else env))
+    return _checked(said)
+
+
+def _from_file(path: str) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            said = tomllib.load(file)
+    except FileNotFoundError:
+        return {}
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
+    unknown = sorted(said.keys() - set(Settings.__struct_fields__))
+    if unknown:
+        known = ", ".join(Settings.__struct_fields__)
+        raise ConfigurationError(f"{path} sets {', '.join(map(repr, unknown))}, which is no setting; there are: {known}")
+    if "lease" in said:
+        said["lease"] = _read("lease", said["lease"], path)
+    return said
+
+
+def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
+    found = ((name, f"KLASSD_{name.upper()}") for name in _READERS)
+    return {name: _read(name, env[variable], variable) for name, variable in found if env.get(variable)}
+
+
+def _read(name: str, text: Any, where: str) -> Any:
+    try:
+        return _READERS[name](text)
+    except ValueError as error:
+        raise ConfigurationError(f"{name} is {text!r} in {where}: {error}") from error
+
+
+def _checked(said: dict[str, Any]) -> Settings:
+    try:
+        settings = msgspec.convert(said, Settings)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"a setting cannot be used: {error}") from error
+    if settings.concurrency is not None and settings.concurrency < 1:
+        raise ConfigurationError(f"concurrency is {settings.concurrency}: expected at least 1")
+    if settings.lease < 1:
+        raise ConfigurationError(
+            f"lease is {settings.lease:g} s: expected at least 1 s, or schedulers lose their runs to each other"
+        )
+    if settings.start not in ("auto", "fork", "spawn"):
+        raise ConfigurationError(f"start is {settings.start!r}: expected 'auto', 'fork' or 'spawn'")
+    return settings
