@@ -14,6 +14,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+from klassd.workflows.rules.advance import Begun, Cancelled, Event, Start, TaskEnded, advance
+from klassd.workflows.rules.lifecycle import Verdict
+from klassd.workflows.rules.state import RunState
+
 from klassd.workflows.engine.dispatch import Dispatcher
 from klassd.workflows.engine.lease import Lease
 from klassd.workflows.engine.pipeline import Effect, Pipeline
@@ -25,14 +30,12 @@ from klassd.workflows.model.workflow import Definition, Node
 from klassd.workflows.order import Order
 from klassd.workflows.ports import Clock, Executor, Ids, Spawned, Spawner, Store
 from klassd.workflows.rules import inputs, lifecycle
-from klassd.workflows.rules.advance import Begun, Cancelled, Event, Start, TaskEnded, advance
-from klassd.workflows.rules.lifecycle import Verdict
-from klassd.workflows.rules.state import RunState
 
 log = logging.getLogger("klassd.workflows")
 
 TaskId = tuple[str, int]  # node, index
 MAX_INPUTS = 4 * 1024 * 1024  # bytes of JSON that one execution may be given; more goes by Artifact
+REREAD = 1.0  # seconds before a console that could not be read is tried again
 INSIST = 5.0  # seconds after the grace before a stop is asked for again
 
 
@@ -125,6 +128,7 @@ class Keeper:
         )
         for live in stops:
             if live.status is ExecutionStatus.QUEUED:
+                live.stop_requested = True
                 self._finish(live, _never_started())
 
     def _end(self, over: bool) -> list[Effect]:
@@ -135,16 +139,24 @@ class Keeper:
         """Another owner has the run: let go without a trace. What runs goes on running, for the other to adopt."""
         self._ended = True
         self.pipeline.close()
-        for live in list(self._live.values()):
+        self._let_go()
+        self._deps.forget(self.run.id)
+
+    def _let_go(self) -> None:
+        lives, self._live = list(self._live.values()), {}
+        for live in lives:
             self._release(live)
             if live.following:
                 live.following.cancel()
-        self._live.clear()
-        self._deps.forget(self.run.id)
 
     def quarantine(self, error: BaseException) -> None:
         """A run that makes the engine itself stumble ends with that error, so that the others go on."""
+        if self._ended:
+            return
         log.error("run %s failed inside the engine", self.run.id, exc_info=error)
+        for live in self._live.values():
+            self._spawn(self._deps.executor.stop(live.id, 0.0), f"stop {live.id}")
+        self._let_go()
         patch = RunPatch(status=RunStatus.FAILED, finished_at=self._deps.clock.now(), error=f"engine error: {error!r}")
         self.pipeline.add(Change(run_id=self.run.id, epoch=self.run.epoch, run=patch), self._end(True))
 
@@ -241,12 +253,23 @@ class Keeper:
                 self._finish(live, refused)
                 return
             live.launched.set()
-            cursor = ("", 0, 1) if launch else await self._deps.store.log_cursor(live.id)
-            async for batch in self._deps.executor.follow(live.id, *cursor):
-                self._heard(live, batch)
-                await self.pipeline.room()
+            await self._follow(live, resumed=not launch)
         except Exception as error:
             self.quarantine(error)
+
+    async def _follow(self, live: Live, resumed: bool) -> None:
+        """To its end. Trouble in reading is ours, not the job's: read on from what is stored."""
+        while self._current(live):
+            cursor = await self._deps.store.log_cursor(live.id) if resumed else ("", 0, 1)
+            try:
+                async for batch in self._deps.executor.follow(live.id, *cursor):
+                    self._heard(live, batch)
+                    await self.pipeline.room()
+            except OSError as error:
+                log.warning("execution %s cannot be read, trying again in %g s: %s", live.id, REREAD, error)
+                await self.pipeline.flushed()
+                await self._deps.clock.sleep(REREAD)
+            resumed = True
 
     async def _launch(self, live: Live) -> Finished | None:
         """Hand it to the executor; the end of it where it can never start."""
@@ -369,7 +392,7 @@ class Keeper:
         return [self._stop_effect(live) for live in stops if live.stop_requested]
 
     def _stop_effect(self, live: Live) -> Effect:
-        return lambda: self._spawn(self._insist_on_stop(live), f"stop {live.id}") and None
+        return lambda: self._spawn(self._insist_on_stop(live), f"stop {live.id}")
 
     async def _insist_on_stop(self, live: Live, grace: float | None = None) -> None:
         """Ask until it is dead: a request can be lost with whoever held it."""
@@ -388,8 +411,7 @@ class Keeper:
     # -- small things -------------------------------------------------------------------------------------------
 
     def _with_expiry(self, order: Order) -> Order:
-        order.expires = self._deps.lease.until
-        return order
+        return msgspec.structs.replace(order, expires=self._deps.lease.until)
 
     def _change(self, updated: tuple[ExecutionPatch, ...] = (), logs: _Logs = ()) -> Change:
         return Change(run_id=self.run.id, epoch=self.run.epoch, updated=updated, logs=logs)

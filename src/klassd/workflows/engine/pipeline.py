@@ -24,7 +24,7 @@ LINGER = 0.010  # a mark or a line of console that no decision waits for may wai
 BACKLOG = 4 * 1024 * 1024  # bytes of console waiting for the store before the reader of a console is held back
 RETRY_FIRST, RETRY_MOST = 0.05, 5.0  # between tries while the store is unavailable
 
-Effect = Callable[[], None]
+Effect = Callable[[], object]
 
 
 class Pipeline:

@@ -5,6 +5,7 @@ Any number of schedulers share a store. Level-triggered: a hint only makes it lo
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections import OrderedDict
@@ -30,6 +31,7 @@ POLL = 1.0  # seconds between looks when no hint comes
 LOOK_AROUND = 0.05  # seconds at least between looks for cancel requests and due runs
 LEASE = 15.0
 AHEAD = 0.05  # claim as many runs beyond the free slots as end in this many seconds: hides the store's latency under load
+FLUSH = 5.0  # seconds at most for what is decided to be stored before the runs are let go
 DEFINITIONS = 256  # decoded definitions kept
 
 
@@ -63,6 +65,7 @@ class Scheduler:
         self._looked_around = -math.inf
         self._next_due: float | None = None
         self._pace = _Pace(clock)
+        self._dispatching = False
         self._deps = Deps(
             store=store,
             executor=executor,
@@ -97,12 +100,19 @@ class Scheduler:
 
     async def close(self) -> None:
         """Let go of every run, so that another scheduler takes them at once. Running jobs go on undisturbed."""
-        keepers = list(self._keepers.values())
-        for keeper in keepers:
-            await keeper.pipeline.flushed()
+        await self._flush()
         await self._spawner.close()
         await self._store.release(self.owner)
         await self._executor.close()
+
+    async def _flush(self) -> None:
+        """Give what is decided a chance to be stored; what is not, the next owner decides again."""
+        try:
+            async with asyncio.timeout(FLUSH):
+                for keeper in list(self._keepers.values()):
+                    await keeper.pipeline.flushed()
+        except TimeoutError:
+            log.warning("the store did not take everything within %g s; the next owner goes on from what it has", FLUSH)
 
     @property
     def kept(self) -> int:
@@ -170,10 +180,17 @@ class Scheduler:
 
     def _released(self) -> None:
         self._pace.ended()
-        for keeper, live in self._dispatcher.ready():
-            keeper.start(live)
+        if not self._dispatching:
+            self._dispatch()
         if self._room() > 0:
             self._wake.set()
+
+    def _dispatch(self) -> None:
+        """Not re-entrant: starting something that is stopped already frees its slot again, a thousand times perhaps."""
+        self._dispatching = True
+        for keeper, live in self._dispatcher.ready():
+            keeper.start(live)
+        self._dispatching = False
 
     # -- looking ------------------------------------------------------------------------------------------------
 
