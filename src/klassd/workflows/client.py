@@ -114,8 +114,10 @@ class Client:
     ) -> str:
         """Accept one run of a job instance or a workflow and return its id. Once it has returned, the run is not lost.
 
-        ``unique_key``: asking again with the same key (per tenant) gives the run that has it already. ``delay``: seconds,
-        "5m" or a timedelta. ``params``: the parameters of a workflow. Raises ``InvalidInput``, ``InvalidWorkflow``, ``StoreError``.
+        ``unique_key``: asking again with the same key (per tenant) gives the run that has it. ``delay``: seconds,
+        "5m" or a timedelta. ``params``: the parameters of a workflow.
+
+        Raises ``InvalidInput``, ``InvalidWorkflow``, ``StoreError``.
         """
         new = self._new_run(
             work, unique_key=unique_key, delay=delay, tags=tags, tenant=tenant, params=params, queue=queue, priority=priority

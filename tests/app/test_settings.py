@@ -1,0 +1,39 @@
+from pathlib import Path
+
+import pytest
+
+from klassd.workflows.errors import ConfigurationError
+from klassd.workflows.settings import load
+
+
+def test_the_environment_is_stronger_than_the_file_and_the_file_than_the_code(tmp_path: Path) -> None:
+    (tmp_path / "klassd.toml").write_text('store = "sqlite:///file.db"\nconcurrency = 3\n')
+    settings = load({"store": "memory:", "concurrency": 2, "executor": "local"}, {"KLASSD_CONCURRENCY": "7"}, str(tmp_path))
+    assert (settings.store, settings.concurrency, settings.executor) == ("sqlite:///file.db", 7, "local")
+
+
+def test_the_embedded_store_and_the_artifacts_lie_in_the_state_directory(tmp_path: Path) -> None:
+    settings = load({"state": str(tmp_path / "state")}, {}, str(tmp_path))
+    assert settings.store_url == f"sqlite:///{tmp_path}/state/klassd.db"
+    assert settings.artifacts_url == f"file://{tmp_path}/state/artifacts"
+
+
+@pytest.mark.parametrize(
+    ("file", "env", "expected"),
+    [
+        ("stor = 1", {}, "'stor'"),
+        ("store = [", {}, "not valid TOML"),
+        ('concurrency = "many"', {}, "concurrency"),
+        ("", {"KLASSD_CONCURRENCY": "many"}, "KLASSD_CONCURRENCY"),
+        ("", {"KLASSD_CONCURRENCY": "0"}, "at least 1"),
+        ("", {"KLASSD_LEASE": "soon"}, "KLASSD_LEASE"),
+        ("", {"KLASSD_LEASE": "10ms"}, "at least 1 s"),
+        ("", {"KLASSD_START": "teleport"}, "'fork'"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named_with_its_place(
+    tmp_path: Path, file: str, env: dict[str, str], expected: str
+) -> None:
+    (tmp_path / "klassd.toml").write_text(file)
+    with pytest.raises(ConfigurationError, match=expected):
+        load({}, env, str(tmp_path))

@@ -1,0 +1,62 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from klassd.workflows.engine.dispatch import Dispatcher
+
+
+def test_the_higher_priority_starts_first_and_the_older_among_equals() -> None:
+    dispatcher: Dispatcher[str] = Dispatcher(slots=3)
+    for priority, name in ((0, "old"), (5, "urgent"), (0, "young")):
+        dispatcher.wait("default", priority, name)
+    assert list(dispatcher.ready()) == ["urgent", "old", "young"]
+
+
+def test_a_queue_at_its_cap_lets_others_pass() -> None:
+    dispatcher: Dispatcher[str] = Dispatcher(slots=3, queue_caps={"reports": 1})
+    for name in ("r1", "r2"):
+        dispatcher.wait("reports", 9, name)
+    dispatcher.wait("default", 0, "d1")
+    assert list(dispatcher.ready()) == ["r1", "d1"]
+    dispatcher.release("reports")
+    assert list(dispatcher.ready()) == ["r2"]
+
+
+def test_something_new_does_not_overtake_what_waits_in_its_queue() -> None:
+    dispatcher: Dispatcher[str] = Dispatcher(slots=1)
+    assert dispatcher.take("default")
+    dispatcher.wait("default", 0, "waiting")
+    dispatcher.release("default")
+    assert not dispatcher.take("default")
+    assert list(dispatcher.ready()) == ["waiting"]
+
+
+def test_what_was_adopted_counts_even_beyond_the_slots() -> None:
+    dispatcher: Dispatcher[str] = Dispatcher(slots=1)
+    dispatcher.occupy("default")
+    dispatcher.occupy("default")
+    assert dispatcher.free == -1
+    dispatcher.release("default")
+    assert not dispatcher.take("default")
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3), st.booleans())), st.integers(1, 5), st.integers(1, 3))
+def test_no_more_run_at_once_than_slots_and_caps_allow_and_none_is_forgotten(
+    entries: list[tuple[str, int, bool]], slots: int, cap: int
+) -> None:
+    dispatcher: Dispatcher[tuple[str, int]] = Dispatcher(slots, {"a": cap})
+    running: list[str] = []
+    started = 0
+    for number, (queue, priority, end_one) in enumerate(entries):
+        dispatcher.wait(queue, priority, (queue, number))
+        if end_one and running:
+            dispatcher.release(running.pop())
+        for started_queue, _ in dispatcher.ready():
+            running.append(started_queue)
+            started += 1
+        assert len(running) <= slots and running.count("a") <= cap
+    while running:
+        dispatcher.release(running.pop())
+        for started_queue, _ in dispatcher.ready():
+            running.append(started_queue)
+            started += 1
+    assert started == len(entries) and dispatcher.waiting == 0
