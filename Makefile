@@ -1,0 +1,43 @@
+# Everything is installed in .venv; nothing else is needed but Python 3.11 or newer with its venv module.
+# make PYTHON=python3.13 VENV=.venv313 test    uses another Python
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+TESTS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench bench-peers
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(READY) ## install the package and its tools in .venv (the others do it by themselves)
+
+$(READY): pyproject.toml scripts/venv
+	@echo "installing in $(VENV)"
+	@scripts/venv $(PYTHON) $(VENV)
+	@touch $@
+
+test: $(READY) ## run the tests; TESTS=tests/rules runs a part of them
+	@$(BIN)/python -m pytest $(TESTS)
+
+check: $(READY) ## format, lint, types, layers, and whether the documentation is true
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+	$(BIN)/python docs/check.py
+
+format: $(READY) ## format the code, sort imports, renew the generated parts of the documentation
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format .
+	$(BIN)/python docs/check.py --write
+
+bench: $(READY) ## measure against the machine's own limits; BENCH="--json out.json" and others, see benchmarks/
+	@$(BIN)/python -m benchmarks $(BENCH)
+
+bench-peers: $(READY) ## install other engines in .bench/ and measure the same job with them
+	@$(BIN)/python -m benchmarks.peers $(BENCH)
