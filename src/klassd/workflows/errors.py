@@ -64,6 +64,10 @@ class Conflict(StoreError):
     """The run has moved on: another owner has a newer epoch, or it is final. Drop it and claim again."""
 
 
+class Unstorable(KlassdError):
+    """A value no store can hold: names it and says why. Trying again does not help, unlike after a ``StoreError``."""
+
+
 class ArtifactError(KlassdError):
     """An artifact that is missing, damaged or misnamed; names the artifact and what was found."""
 

@@ -112,6 +112,13 @@ def execution_id(run_id: str, node_ordinal: int, index: int, attempt: int) -> st
     return f"{run_id}-{node_ordinal}-{index}-{attempt}"
 
 
+def execution_key(execution_id: str) -> tuple[str, int, int, int]:
+    """(run id, node ordinal, index, attempt) of an id made by ``execution_id``. Raises ValueError for any other text."""
+    run_id, *numbers = execution_id.rsplit("-", 3)
+    ordinal, index, attempt = map(int, numbers)
+    return run_id, ordinal, index, attempt
+
+
 class LoadedRun(msgspec.Struct, frozen=True, kw_only=True):
     """Everything an owner needs to go on with a run."""
 
@@ -125,7 +132,8 @@ class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
     """Consecutive log frames of one execution, as they are stored.
 
     ``data`` is a JSON array of records, see ``model.logs``. ``first_seq`` makes the append idempotent, ``first_line`` and
-    ``lines`` make it addressable, ``cursor`` is where a follower goes on after this chunk.
+    ``lines`` make it addressable, ``cursor`` is where a follower goes on after this chunk and ``next_seq`` the frame it finds
+    there (log frames have others between them; 0: one after each record from ``first_seq`` on).
     """
 
     first_seq: int
@@ -133,6 +141,7 @@ class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
     lines: int
     data: bytes
     cursor: str
+    next_seq: int = 0
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
