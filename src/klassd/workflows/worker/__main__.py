@@ -1,0 +1,30 @@
+"""``python -m klassd.workflows.worker``: the entry of every process that runs jobs."""
+
+from __future__ import annotations
+
+import sys
+
+USAGE = """usage: python -m klassd.workflows.worker run [--spool DIR]
+       python -m klassd.workflows.worker template --module MODULE --spool DIR --socket PATH
+
+run       one execution; its order as JSON on standard input or in KLASSD_ORDER; frames to DIR or to standard output
+template  imports MODULE once and forks executions of its jobs on request
+"""
+
+
+def main(arguments: list[str]) -> int:
+    mode, options = (arguments[0] if arguments else ""), dict(zip(arguments[1::2], arguments[2::2], strict=False))
+    if mode == "run" and options.keys() <= {"--spool"}:
+        from klassd.workflows.worker.execute import execute
+
+        return execute(options.get("--spool"))
+    if mode == "template" and options.keys() == {"--module", "--spool", "--socket"}:
+        from klassd.workflows.worker.template import serve
+
+        return serve(options["--module"], options["--spool"], options["--socket"])
+    sys.stderr.write(USAGE)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

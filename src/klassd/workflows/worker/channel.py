@@ -1,0 +1,90 @@
+"""The job's end of the control socket: everything the job's own process tells its supervisor.
+
+One message a packet, its kind in the first byte:
+
+    L n JSON    a record of the console of n lines; ``l`` instead of ``L``: it goes on in the next
+    E text      Python's standard error
+    P JSON      bars
+    V JSON      a piece of an output value, the body of a ``val`` frame
+    R JSON      the result is recorded: {"outputs": manifest, "warnings": [...], "forked": bool}
+    X JSON      it failed: order.Error, and "cause"
+    S           a service is ready
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import threading
+
+PACKET = 14 * 1024  # bytes of one message at most: its frame must fit MAX_FRAME
+TEXT = PACKET // 7  # characters that fit whatever escapes they need
+
+
+class Channel:
+    """``marker``: what is written into fd 1 before a message, so that the supervisor knows where it belongs."""
+
+    def __init__(self, sock: socket.socket, marker: bytes) -> None:
+        self._sock, self._marker = sock, marker
+        self._lock = threading.RLock()
+        self.forked = False
+
+    def send(self, kind: bytes, body: bytes = b"", *, ordered: bool = True) -> None:
+        with self._lock:
+            if ordered:
+                self._mark()
+            with contextlib.suppress(OSError):  # the supervisor is gone, and so shall we be
+                self._sock.send(kind + body)
+
+    def _mark(self) -> None:
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed or replaced: then there is no order to keep
+            sys.stdout.flush()
+        with contextlib.suppress(OSError):
+            os.write(1, self._marker)
+
+    def record(self, level: int, text: str, logger: str = "") -> None:
+        """A record of ctx.log or logging, of one line or several."""
+        source = f'"g":{json.dumps(logger)},' if logger else ""
+        head = f'"v":{level},{source}'
+        text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+        with self._lock:
+            while True:
+                piece, text = _piece(text)
+                lines = piece.count("\n") + (0 if text else 1)
+                more = ',"m":true' if text else ""
+                kind = b"l" if text else b"L"
+                self.send(kind, f'{lines} {head}"x":{json.dumps(piece)}{more}}}'.encode("ascii"))
+                if not text:
+                    return
+
+    def stderr(self, text: str) -> None:
+        data = text.encode("utf-8", "backslashreplace")
+        for start in range(0, len(data), PACKET):
+            self.send(b"E", data[start : start + PACKET])
+
+    def bars(self, bars: dict[str, dict[str, object]]) -> None:
+        self.send(b"P", json.dumps(bars).encode("ascii"), ordered=False)
+
+    def value(self, name: str, encoded: bytes) -> None:
+        """An output value in pieces."""
+        text = encoded.decode("utf-8")
+        start = 0
+        while True:
+            piece = text[start : start + TEXT]
+            start += TEXT
+            body = {"k": name, "p": piece, **({"m": True} if start < len(text) else {})}
+            self.send(b"V", json.dumps(body).encode("ascii"), ordered=False)
+            if start >= len(text):
+                return
+
+
+def _piece(text: str) -> tuple[str, str]:
+    """What fits one message, at a line's end where there is one."""
+    if len(text) <= TEXT:
+        return text, ""
+    newline = text.rfind("\n", 0, TEXT)
+    cut = newline + 1 if newline > 0 else TEXT
+    return text[:cut], text[cut:]

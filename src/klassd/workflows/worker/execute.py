@@ -1,0 +1,88 @@
+"""One execution in a process of its own: a pod, or a local one without a template."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+import msgspec
+
+from klassd.workflows import __version__
+from klassd.workflows.frames import dumps, encode
+from klassd.workflows.order import End, Error, Order
+from klassd.workflows.worker.claim import Identity, claim, expired, fitting, leave_end
+from klassd.workflows.worker.supervisor import Execution, Supervisor
+
+SUCCEEDED, FAILED, UNUSABLE = 0, 1, 2
+ORDER = "KLASSD_ORDER"
+
+
+def execute(spool: str | None) -> int:
+    """Run the order given on standard input (or in ``KLASSD_ORDER``). The exit code tells what it came to."""
+    order = _order()
+    if expired(order):
+        sys.stderr.write(f"{order.execution_id}: the order has expired, nothing was started\n")
+        return UNUSABLE
+    identity = Identity(__version__)
+    sink = _sink(spool, order, identity)
+    if sink is None:
+        sys.stderr.write(f"{order.execution_id}: it was started before, nothing was started\n")
+        return UNUSABLE
+    path = end_path(order, spool)
+    if problem := refuse_version(order):
+        leave_refusal(order, sink, path, problem)
+        return UNUSABLE
+    return _supervise(order, sink, path, identity)
+
+
+def _order() -> Order:
+    text = os.environ.pop(ORDER, None) or sys.stdin.read()
+    order = msgspec.json.decode(text, type=Order)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    return order
+
+
+def _sink(spool: str | None, order: Order, identity: Identity) -> int | None:
+    if spool is not None:
+        return claim(spool, order, identity)
+    sink = os.dup(1)
+    os.write(sink, encode(order.nonce, 0, "hello", 0, dumps(identity.hello(order.execution_id))))
+    return sink
+
+
+def _supervise(order: Order, sink: int, path: str, identity: Identity) -> int:
+    ended: list[Execution] = []
+    supervisor = Supervisor(identity, ended.append, lambda execution: None)
+    execution = supervisor.start(order, sink, path)
+    signal.signal(signal.SIGTERM, lambda number, frame: supervisor.stop(execution, "stop", order.grace))
+    while not ended:
+        supervisor.turn(60.0)
+    return SUCCEEDED if execution.result and not execution.effective and not execution.unwritten else FAILED
+
+
+def end_path(order: Order, spool: str | None) -> str:
+    """Where the outcome record goes besides the last frame; empty: nowhere."""
+    return os.path.join(spool, f"{order.execution_id}.end") if spool else os.environ.get("KLASSD_TERMINATION_LOG", "")
+
+
+def refuse_version(order: Order) -> str:
+    """Scheduler and worker must speak the same protocol; a worker of another release says so by name."""
+    theirs, ours = order.version.split(".")[:2], __version__.split(".")[:2]
+    if not order.version or theirs == ours:
+        return ""
+    return f"the scheduler is version {order.version}, this worker {__version__}: install the same in both"
+
+
+def leave_refusal(order: Order, sink: int, path: str, problem: str) -> None:
+    """The whole of an execution that cannot be started here: its end."""
+    now = time.time()
+    error = Error(type="VersionMismatch", message=problem, retry=False)
+    end = fitting(End(result="failure", cause="input", error=error, started_at=now, finished_at=now))
+    os.write(sink, encode(order.nonce, 1, "end", int(now * 1e6), end))
+    os.close(sink)
+    if path:
+        leave_end(path, end)

@@ -1,0 +1,99 @@
+"""The job's own view of its console: ``print`` stays C-quick on fd 1, ``sys.stderr`` and ``logging`` go over the channel."""
+
+from __future__ import annotations
+
+import io
+import sys
+from importlib.machinery import ModuleSpec, PathFinder
+from typing import TYPE_CHECKING, Any
+
+from klassd.workflows.worker.channel import Channel
+
+if TYPE_CHECKING:
+    from logging import LogRecord
+    from types import ModuleType
+
+
+class StandardError(io.TextIOBase):
+    """``sys.stderr`` of a job: whole lines go out at once, the rest on ``flush``."""
+
+    encoding = "utf-8"
+    errors = "backslashreplace"
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._rest = ""
+
+    def write(self, text: str, /) -> int:
+        head, newline, rest = (self._rest + text).rpartition("\n")
+        self._rest = rest
+        if newline:
+            self._channel.stderr(head + newline)
+        return len(text)
+
+    def flush(self) -> None:
+        if self._rest:
+            rest, self._rest = self._rest, ""
+            self._channel.stderr(rest)
+
+    def fileno(self) -> int:
+        return 2
+
+    def writable(self) -> bool:
+        return True
+
+    @property
+    def buffer(self) -> Any:
+        return sys.__stderr__.buffer if sys.__stderr__ else None
+
+
+def install(channel: Channel) -> None:
+    # Anew, for the old one believes that it still writes to a file; "w" with buffering=1 is C all the way down.
+    sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
+    sys.stderr = StandardError(channel)
+    if "logging" in sys.modules:
+        install_logging(channel)
+    else:
+        sys.meta_path.insert(0, _WhenLoggingIsImported(channel))
+
+
+def install_logging(channel: Channel) -> None:
+    """Records reach the console with level and logger. What the module configured for the terminal is replaced by it."""
+    import logging
+
+    class Handler(logging.Handler):
+        def emit(self, record: LogRecord) -> None:
+            try:
+                channel.record(record.levelno, self.format(record), record.name)
+            except Exception:
+                self.handleError(record)
+
+    root = logging.getLogger()
+    for other in root.handlers[:]:
+        if type(other) is logging.StreamHandler:
+            root.removeHandler(other)
+    if not root.handlers and root.level == logging.WARNING:
+        root.setLevel(logging.INFO)
+    root.addHandler(Handler())
+
+
+class _WhenLoggingIsImported:
+    """A job that imports logging while it runs gets the handler then."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if name != "logging":
+            return None
+        sys.meta_path.remove(self)
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            loader, execute, channel = spec.loader, spec.loader.exec_module, self._channel
+
+            def exec_module(module: ModuleType) -> None:
+                execute(module)
+                install_logging(channel)
+
+            loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
