@@ -1,0 +1,107 @@
+"""``klassd dev``: the scheduler in the foreground, with a live view; begins anew when the code changes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from argparse import Namespace
+from typing import NoReturn
+
+from klassd.workflows.app import App
+from klassd.workflows.cli.opening import app_store, open_app
+from klassd.workflows.cli.overview import Overview, View, view_for
+from klassd.workflows.cli.problems import OK, Problem
+from klassd.workflows.cli.reload import Watched, broken, files_here, loaded_files
+from klassd.workflows.cli.request import app_catalog
+from klassd.workflows.cli.style import BOLD, DIM, RED, Paint, paint_for
+from klassd.workflows.cli.text import without_password
+from klassd.workflows.cli.watch import Interrupts
+from klassd.workflows.system import SystemClock
+
+LOOK = 0.5  # seconds between looks at the files
+_RELOADED = "KLASSD_DEV_RELOADED"  # tells the restarted process what has changed; never set by people
+
+
+def command(args: Namespace) -> int:
+    paint = paint_for(sys.stderr if args.json else sys.stdout)
+    try:
+        app = open_app(args.app)
+        catalog = app_catalog(app)
+    except Problem as problem:
+        if args.no_reload or not os.environ.get(_RELOADED):
+            raise
+        _wait_for_repair(problem, paint)
+    changed = asyncio.run(_dev(app, args, _banner(app, len(catalog.names()), args, paint)))
+    if changed:
+        _begin_anew(changed)
+    return OK
+
+
+def _banner(app: App, names: int, args: Namespace, paint: Paint) -> list[str]:
+    settings = app.settings
+    again = os.environ.pop(_RELOADED, "")
+    if again:
+        return [paint(f"reloaded: {again}", DIM)]
+    store = without_password(args.store or settings.store_url)
+    facts = [f"{names} job{'s' * (names != 1)} and workflows", store, settings.executor]
+    return [
+        f"{paint('klassd dev', BOLD)} {paint('  '.join(facts), DIM)}",
+        paint("Ctrl+C ends it; what runs goes on, and the next scheduler takes it over", DIM),
+    ]
+
+
+async def _dev(app: App, args: Namespace, banner: list[str]) -> list[str]:
+    """The files that have changed; empty when Ctrl+C ended it."""
+    async with app_store(app, args) as store, app.client(store) as client, app.scheduler(store):
+        with Interrupts() as interrupts, view_for(args.json) as view:
+            view.say(banner)
+            overview = Overview(client, view, SystemClock())
+            tasks = {
+                asyncio.create_task(interrupts.beyond(0)),
+                asyncio.create_task(overview.keep_up()),
+                asyncio.create_task(_changed_files(view, args.no_reload)),
+            }
+            done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in pending:
+                task.cancel()
+            await asyncio.wait(tasks)
+            results = [task.result() for task in done]
+    return next((result for result in results if isinstance(result, list)), [])
+
+
+async def _changed_files(view: View, never: bool) -> list[str]:
+    watched = Watched(loaded_files())
+    complained: str | None = None
+    while True:
+        await asyncio.sleep(LOOK)
+        changed = [] if never else watched.changed()
+        problem = broken(changed)
+        if changed and problem is None:
+            return changed
+        if problem and problem != complained:
+            view.say([f"not reloaded yet: {problem}"])
+        complained = problem
+
+
+def _wait_for_repair(problem: Problem, paint: Paint) -> None:
+    """A reload met code that cannot be imported: say so, and try again at the next change."""
+    print(
+        f"{paint('klassd:', BOLD, RED)} {problem.message}", *(f"  {hint}" for hint in problem.hints), sep="\n", file=sys.stderr
+    )
+    print(paint("waiting for a change; Ctrl+C ends it", DIM), file=sys.stderr, flush=True)
+    watched = Watched(files_here())
+    while not (changed := watched.changed()):
+        time.sleep(LOOK)
+    _begin_anew(changed)
+
+
+def _begin_anew(changed: list[str]) -> NoReturn:
+    """The same command in a new program image: no module of the old code is left."""
+    names = [os.path.relpath(file) for file in changed]
+    environment = {**os.environ, _RELOADED: ", ".join(names[:3]) + (" and more" if len(names) > 3 else "")}
+    sys.stdout.flush()
+    sys.stderr.flush()
+    arguments = [sys.executable, "-m", "klassd.workflows.cli", *sys.argv[1:]]
+    os.execve(sys.executable, arguments, environment)  # noqa: S606

@@ -1,0 +1,155 @@
+"""``klassd show``: a run as a page of text."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from argparse import Namespace
+from collections.abc import Iterator
+
+from klassd.workflows.cli.document import emit, run_document
+from klassd.workflows.cli.lines import Labels
+from klassd.workflows.cli.logs import node_named
+from klassd.workflows.cli.opening import reading_client
+from klassd.workflows.cli.problems import OK
+from klassd.workflows.cli.style import BOLD, DIM, RED, Paint, ago, clock_time, duration, paint_for
+from klassd.workflows.cli.text import harmless
+from klassd.workflows.cli.waits import node_waits, run_waits
+from klassd.workflows.cli.words import cause_text, node_took, one_line, took, value_text, why_not_run
+from klassd.workflows.client import NodeView, RunView
+from klassd.workflows.model.run import Execution
+from klassd.workflows.model.states import NodeStatus
+from klassd.workflows.system import SystemClock
+
+ITEMS = 5  # items of a fan-out that are shown unless its node is asked for: those that tell most
+
+
+def command(args: Namespace) -> int:
+    view = asyncio.run(_view(args))
+    if args.node:
+        view.nodes = [node_named(view, args.node)]
+    if args.json:
+        emit(run_document(view))
+    else:
+        for line in Page(view, paint_for(), SystemClock().now(), args.node is not None).lines():
+            print(line)
+    return OK
+
+
+async def _view(args: Namespace) -> RunView:
+    async with reading_client(args) as client:
+        return await client.view(await client.resolve_id(args.run))
+
+
+class Page:
+    def __init__(self, view: RunView, paint: Paint, now: float, whole: bool) -> None:
+        self._view, self._paint, self._now, self._whole = view, paint, now, whole
+        self._labels = Labels(view.definition, paint)
+        self._width = max(60, shutil.get_terminal_size().columns)
+        self._name_width = max((len(self._labels.name(node.name)) for node in view.nodes), default=0)
+
+    def lines(self) -> Iterator[str]:
+        yield from self._head()
+        yield ""
+        for node in self._view.nodes:
+            yield from self._node(node)
+        if self._view.run.status.final and any(each.log_lines for node in self._view.nodes for each in node.executions):
+            yield ""
+            yield self._paint(f"console  klassd logs {self._view.run.id}", DIM)
+
+    def _head(self) -> Iterator[str]:
+        run, paint = self._view.run, self._paint
+        passed = duration((run.finished_at or self._now) - run.started_at) if run.started_at else ""
+        state = (
+            f"{paint.state(run.status)}{f' in {passed}' if run.finished_at and passed else f' for {passed}' if passed else ''}"
+        )
+        yield f"{paint(run.name, BOLD)}  {state}  {paint(run.id, DIM)}"
+        if waits := run_waits(self._view, self._now):
+            yield f"  waits    {waits}"
+        yield paint(f"  created  {clock_time(run.created_at)} ({ago(run.created_at, self._now)}){self._marks()}", DIM)
+        if run.params:
+            yield f"  inputs   {value_text(run.params, self._width - 11)}"
+        if run.output is not None:
+            yield f"  output   {value_text(run.output, self._width - 11)}"
+        if run.error:
+            yield f"  error    {paint(one_line(run.error), RED)}"
+
+    def _marks(self) -> str:
+        run = self._view.run
+        marks = {
+            "queue": "" if run.queue == "default" else run.queue,
+            "priority": str(run.priority or ""),
+            "tenant": run.tenant,
+            "key": run.idempotency_key or "",
+            "tags": ", ".join(run.tags),
+            "rerun of": run.rerun_of or "",
+        }
+        return "".join(f"  {name} {value}" for name, value in marks.items() if value)
+
+    def _node(self, node: NodeView) -> Iterator[str]:
+        label = self._labels.name(node.name)
+        paint = self._paint
+        head = f"{paint.symbol(node.status)} {paint(f'{label:<{self._name_width}}', self._labels.colour(node.name))}"
+        yield f"{head}  {node.status}{self._node_facts(node)}".rstrip()
+        if node.node.mapped:
+            yield from self._items(node)
+        else:
+            yield from self._attempts(node, node.executions, indent="    ")
+
+    def _node_facts(self, node: NodeView) -> str:
+        if node.status in (NodeStatus.SKIPPED, NodeStatus.OMITTED):
+            return self._paint(f": {why_not_run(self._view, node)}", DIM)
+        if waits := node_waits(self._view, node, self._now):
+            return self._paint(f": {waits}", DIM)
+        passed = duration(node_took(node, self._now))
+        items = f", {node.items} items" if node.items is not None else ""
+        attempts = f", {node.attempts} attempts" if node.attempts > 1 and not node.node.mapped else ""
+        return self._paint(
+            f"{f' in {passed}' if passed and node.status.final else f' for {passed}' if passed else ''}{items}{attempts}", DIM
+        )
+
+    def _items(self, node: NodeView) -> Iterator[str]:
+        latest = node.latest
+        chosen = latest if self._whole else sorted(latest, key=_interest)[:ITEMS]
+        for last in sorted(chosen, key=lambda each: each.index):
+            attempts = [each for each in node.executions if each.index == last.index]
+            yield f"    {self._paint(f'#{last.index}', self._labels.colour(node.name))} {self._line(last)}"
+            yield from self._attempts(node, attempts, indent="      ", said=last)
+        if len(latest) > len(chosen):
+            rest = len(latest) - len(chosen)
+            yield self._paint(f"    and {rest} more: klassd show {self._view.run.id} --node {node.name}", DIM)
+
+    def _attempts(self, node: NodeView, attempts: list[Execution], indent: str, said: Execution | None = None) -> Iterator[str]:
+        if len(attempts) > 1:
+            for each in attempts:
+                yield f"{indent}attempt {each.attempt} {self._line(each)}"
+                yield from self._detail(each, indent + "  ")
+        elif attempts and said is None:
+            line = self._line(attempts[0], brief=True)
+            if line:
+                yield f"{indent}{line}"
+        if len(attempts) == 1:
+            yield from self._detail(attempts[0], indent + "  ")
+
+    def _line(self, execution: Execution, brief: bool = False) -> str:
+        """State, time and what came of it; ``brief`` where the state stands above already."""
+        parts = [] if brief else [self._paint.state(execution.status), self._paint(duration(took(execution, self._now)), DIM)]
+        if execution.status == "succeeded":
+            parts.append(value_text(execution.output, self._width - 24) if execution.output is not None else "")
+        elif execution.status.final:
+            parts.append(self._paint(cause_text(execution), RED if execution.status == "failed" else DIM))
+        return "  ".join(part for part in parts if part)
+
+    def _detail(self, execution: Execution, indent: str) -> Iterator[str]:
+        for name, value in execution.outputs.items():
+            yield f"{indent}{name} = {value_text(value, self._width - 24)}"
+        for warning in execution.warnings:
+            yield f"{indent}{self._paint(f'warning: {one_line(warning)}', DIM)}"
+        if self._whole and execution.detail:
+            for line in execution.detail.rstrip().splitlines():
+                yield f"{indent}{self._paint(harmless(line, colours=False), DIM)}"
+
+
+def _interest(execution: Execution) -> tuple[int, int]:
+    """Failed items first, then those still under way."""
+    return (0 if execution.status == "failed" else 2 if execution.status.final else 1), execution.index
