@@ -1,0 +1,1 @@
+"""How quick it is, against the limits of the machine it is measured on: ``python -m benchmarks``."""

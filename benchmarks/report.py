@@ -1,0 +1,138 @@
+"""Figures beside their goals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Figures = dict[str, float]
+Row = tuple[str, str, Callable[[Figures], float], str, Callable[[float], bool] | None]  # what, format, value, goal, reached
+
+
+def _figure(name: str) -> Callable[[Figures], float]:
+    return lambda figures: figures[name]
+
+
+def _at_least(goal: float) -> Callable[[float], bool]:
+    return lambda value: value >= goal
+
+
+def _at_most(goal: float) -> Callable[[float], bool]:
+    return lambda value: value <= goal
+
+
+ROWS: list[tuple[str, list[Row]]] = [
+    (
+        "The machine",
+        [
+            ("fork + exit + wait, two in flight", "{:,.0f} /s", _figure("fork_per_s"), "", None),
+            ("  CPU", "{:.2f} ms", _figure("fork_cpu_ms"), "", None),
+            ("  from a process of", "{:.0f} MiB", _figure("fork_rss_mib"), "", None),
+            ("durable commit in SQLite", "{:.2f} ms", _figure("commit_ms"), "", None),
+        ],
+    ),
+    (
+        "1,000 jobs, durable in SQLite, a fresh process each",
+        [
+            ("jobs", "{:,.0f} /s", _figure("jobs_per_s"), ">= 500 /s", _at_least(500)),
+            ("  share of bare fork", "{:.0%}", lambda f: f["jobs_per_s"] / f["fork_per_s"], ">= 40%", _at_least(0.4)),
+            ("  CPU per job", "{:.2f} ms", _figure("cpu_ms_per_job"), "<= 3 ms", _at_most(3)),
+            ("  template process", "{:.0f} MiB", _figure("template_mib"), "", None),
+            ("rows written per job", "{:.1f}", _figure("rows_per_job"), "<= 8", _at_most(8)),
+            ("rows written per item of a fan-out", "{:.1f}", _figure("rows_per_item"), "<= 8", _at_most(8)),
+            ("bytes kept per job, indexes included", "{:.2f} KiB", _figure("stored_kib_per_task"), "<= 4 KiB", _at_most(4)),
+            ("bytes written per job, whole pages", "{:.2f} KiB", _figure("written_kib_per_task"), "", None),
+        ],
+    ),
+    (
+        "Enqueue in another process, idle scheduler",
+        [
+            ("first line of user code, median", "{:.1f} ms", _figure("start_p50_ms"), "<= 8 ms", _at_most(8)),
+            ("  95 % within", "{:.1f} ms", _figure("start_p95_ms"), "", None),
+            ("enqueue returns, durable, median", "{:.1f} ms", _figure("enqueue_p50_ms"), "", None),
+        ],
+    ),
+    (
+        "Fan-out, from enqueue to the end of the run",
+        [
+            ("100 items", "{:.2f} s", _figure("fan_100_s"), "<= 0.5 s", _at_most(0.5)),
+            ("1,000 items", "{:.2f} s", _figure("fan_1000_s"), "<= 3 s", _at_most(3)),
+            ("5,000 items", "{:.2f} s", _figure("fan_5000_s"), "", None),
+            ("CPU per item of 100", "{:.2f} ms", _figure("fan_100_cpu_ms"), "", None),
+            ("CPU per item of 1,000", "{:.2f} ms", _figure("fan_1000_cpu_ms"), "", None),
+            ("CPU per item of 5,000", "{:.2f} ms", _figure("fan_5000_cpu_ms"), "", None),
+            (
+                "  5,000 against 100",
+                "{:.2f} x",
+                lambda f: f["fan_5000_cpu_ms"] / f["fan_100_cpu_ms"],
+                "<= 1.25 x",
+                _at_most(1.25),
+            ),
+        ],
+    ),
+    (
+        "20,000 finished runs in the store",
+        [
+            ("jobs", "{:,.0f} /s", _figure("history_jobs_per_s"), "", None),
+            ("CPU per job", "{:.2f} ms", _figure("history_cpu_ms_per_job"), "", None),
+            (
+                "  against an empty store",
+                "{:.2f} x",
+                lambda f: f["history_cpu_ms_per_job"] / f["cpu_ms_per_job"],
+                "<= 1.25 x",
+                _at_most(1.25),
+            ),
+        ],
+    ),
+    (
+        "Console: 1,000,000 lines of one job, stored, counted, compared",
+        [
+            ("lines", "{:,.0f} /s", _figure("lines_per_s"), ">= 100,000 /s", _at_least(100_000)),
+            ("CPU per line", "{:.1f} us", _figure("cpu_us_per_line"), "", None),
+        ],
+    ),
+]
+
+
+def table(figures: Figures) -> str:
+    """Every section of which there are figures."""
+    lines: list[str] = []
+    for title, rows in ROWS:
+        told = [text for row in rows if (text := _line(row, figures))]
+        lines += ["", title, *told] if told else []
+    return "\n".join(lines).lstrip("\n")
+
+
+def _line(row: Row, figures: Figures) -> str:
+    what, form, value_of, goal, reached = row
+    try:
+        value = value_of(figures)
+    except KeyError:
+        return ""
+    verdict = "" if reached is None else ("  yes" if reached(value) else "  NO")
+    return f"  {what:<40}{form.format(value):>14}   {goal:<14}{verdict}".rstrip()
+
+
+def peers_table(ours: Figures, peers: dict[str, dict]) -> str:
+    """The same trivial job elsewhere; ``x`` is how many times our figure is better."""
+    header = f"  {'':<38}{'jobs/s':>9}{'CPU/job':>11}{'start p50':>11}   fresh process, kept in"
+    lines = [header, _peer("klassd", {**ours, "fresh": True, "kept": "SQLite, fsync"})]
+    for name, told in peers.items():
+        if "error" in told:
+            lines.append(f"  {name:<38} not measured: {told['error']}")
+            continue
+        lines.append(_peer(name, told))
+        lines.append(_ratios(ours, told))
+    return "\n".join(lines)
+
+
+def _peer(name: str, told: dict) -> str:
+    start = f"{told['start_p50_ms']:.1f} ms" if told.get("start_p50_ms") is not None else "-"
+    fresh = "yes" if told["fresh"] else "no"
+    return f"  {name:<38}{told['jobs_per_s']:>9,.0f}{told['cpu_ms_per_job']:>8.2f} ms{start:>11}   {fresh}, {told['kept']}"
+
+
+def _ratios(ours: Figures, told: dict) -> str:
+    start = told.get("start_p50_ms")
+    times = [ours["jobs_per_s"] / told["jobs_per_s"], told["cpu_ms_per_job"] / ours["cpu_ms_per_job"]]
+    last = f"{start / ours['start_p50_ms']:>9.1f} x" if start is not None and "start_p50_ms" in ours else ""
+    return f"  {'':<38}{times[0]:>7.1f} x{times[1]:>9.1f} x{last}"
