@@ -128,14 +128,14 @@ def decode(field: Field, value: Any) -> Any:
         raise ValueError(_sentence(field, value, str(error))) from None
 
 
-def encode(field: Field, value: Any) -> Any:
+def encode(field: Field, value: Any, order: Literal["deterministic"] | None = None) -> Any:
     """A live value to JSON, checked against the type. Raises ValueError with the sentence.
 
     Checked twice: as it is, because JSON would make text of bytes and dates given where text belongs; and as JSON,
     because that is what will be read.
     """
     try:
-        encoded = to_json(value)
+        encoded = to_json(value, order)
         decode(field, msgspec.to_builtins(value, builtin_types=_NATIVE, str_keys=True, enc_hook=_enc_hook))
     except TypeError as error:
         raise ValueError(f"field {field.name!r}: {error}") from None
@@ -181,6 +181,8 @@ def _refuse_non_finite(value: Any) -> None:
 
 
 def _enc_hook(value: Any) -> Any:
+    if getattr(type(value), "__klassd_reference__", False):
+        raise TypeError(f"{value!r} has a value only while its workflow runs")
     if hasattr(value, "model_dump"):  # pydantic, where it is installed
         return value.model_dump(mode="json", by_alias=True)
     if isinstance(value, os.PathLike):

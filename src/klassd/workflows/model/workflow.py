@@ -5,7 +5,7 @@ References stand inside a node's inputs as JSON objects with one reserved key:
     {"$ref": "data-proxy", "path": ["dataset"]}     the output of another node, or a part of it
     {"$ref": "data-proxy", "output": "rows", "path": []}     what it gave to ``ctx.set_output("rows", ...)``
     {"$item": ["id"]}                               the item of this node's own fan-out, or a part of it
-    {"$param": "market"}                            a parameter of the run
+    {"$param": "market"}                            a parameter of the run; with "path" a part of it
     {"$literal": {...}}                             user data that happens to use one of these keys
 
 ``rules.inputs`` is the only reader of that form, ``workflow.py`` (the builder) its only writer.
