@@ -130,9 +130,8 @@ def count_rows(path: str) -> None:
         database.execute("INSERT INTO bench_rows VALUES (0)")
         for table in tables:
             for verb in ("INSERT", "UPDATE", "DELETE"):
-                database.execute(
-                    f'CREATE TRIGGER "bench_{table}_{verb}" AFTER {verb} ON "{table}" BEGIN UPDATE bench_rows SET n = n + 1; END'
-                )
+                name, count = f"bench_{table}_{verb}", "UPDATE bench_rows SET n = n + 1"
+                database.execute(f'CREATE TRIGGER "{name}" AFTER {verb} ON "{table}" BEGIN {count}; END')
 
 
 def rows_counted(path: str) -> int:
