@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from klassd.workflows.job import Resources as Resources
     from klassd.workflows.job import Retry as Retry
     from klassd.workflows.job import job as job
+    from klassd.workflows.workflow import Node as Node
     from klassd.workflows.workflow import Workflow as Workflow
+    from klassd.workflows.workflow import call as call
+    from klassd.workflows.workflow import not_ as not_
 
     from klassd.workflows.artifacts import Artifact as Artifact
     from klassd.workflows.context import JobContext as JobContext
@@ -39,11 +42,14 @@ _WHERE = {
     "JobContext": "context",
     "KlassdError": "errors",
     "LocalExecutor": "executors.local",
+    "Node": "workflow",
     "PermanentError": "errors",
     "Resources": "job",
     "Retry": "job",
     "Workflow": "workflow",
+    "call": "workflow",
     "job": "job",
+    "not_": "workflow",
 }
 
 __all__ = [*_WHERE, "__version__"]

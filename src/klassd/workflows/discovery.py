@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from importlib import import_module
-from pkgutil import walk_packages
+from pkgutil import iter_modules
 from types import ModuleType
 
 from klassd.workflows.errors import ConfigurationError
@@ -32,11 +32,9 @@ def jobs_in(where: ModuleType | str) -> list[JobInfo]:
 
 def _modules(root: ModuleType) -> Iterator[ModuleType]:
     yield root
-    if not hasattr(root, "__path__"):
-        return
-    for found in walk_packages(root.__path__, f"{root.__name__}.", onerror=_imported):
-        if found.name.rpartition(".")[2] != "__main__":  # importing it would start the program
-            yield _imported(found.name)
+    for found in iter_modules(getattr(root, "__path__", ()), f"{root.__name__}."):
+        if not found.name.endswith(".__main__"):  # importing it would start the program
+            yield from _modules(_imported(found.name))
 
 
 def _imported(name: str) -> ModuleType:

@@ -201,9 +201,10 @@ def job_info(thing: object) -> JobInfo:
 
 
 def is_job(thing: object) -> bool:
-    """Whether it is a job class or an ``@job`` function."""
-    made = isinstance(thing, type) and dataclasses.is_dataclass(thing) and inspect.isfunction(getattr(thing, "run", None))
-    return made or isinstance(thing, JobFunction)
+    """Whether it is a job class that can run, or an ``@job`` function."""
+    if not isinstance(thing, type):
+        return isinstance(thing, JobFunction)
+    return dataclasses.is_dataclass(thing) and inspect.isfunction(getattr(thing, "run", None)) and not inspect.isabstract(thing)
 
 
 def load_job(source: str) -> JobInfo:
