@@ -143,7 +143,7 @@ def _migrate(parser: Parser) -> None:
 
 
 def _worker(parser: Parser) -> None:
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="handed to python -m klassd.workflows.worker")
+    parser.add_argument("arguments", nargs="*", help="handed to python -m klassd.workflows.worker")
 
 
 def _positive(text: str) -> int:

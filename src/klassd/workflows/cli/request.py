@@ -32,13 +32,13 @@ def read_request(args: Namespace) -> Request:
     if not name:
         raise Problem("no job or workflow was named", _known(catalog))
     work = _find(catalog, name)
-    fields = work.schema() if isinstance(work, JobInfo) else work.params_schema()
-    inputs = read_inputs(words, args.input, fields.get("properties", {}), fields.get("$defs", {}), name)
+    fields, defs = _fields(work)
+    inputs = read_inputs(words, args.input, fields, defs, name)
     _check(work, inputs, name)
     return Request(app=app, name=name, work=work, inputs=inputs)
 
 
-def _catalog(app: App) -> Catalog:
+def app_catalog(app: App) -> Catalog:
     try:
         return app.catalog
     except (TypeError, KlassdError) as error:
@@ -60,6 +60,15 @@ def _find(catalog: Catalog, name: str) -> JobInfo | Workflow:
 def _known(catalog: Catalog) -> str:
     names = catalog.names()
     return f"the app has: {listed(names)}" if names else "the app has no jobs; add some: App(jobs=[...])"
+
+
+def _fields(work: JobInfo | Workflow) -> tuple[dict[str, Any], dict[str, Any]]:
+    """JSON Schema of each input, and the named schemas they refer to."""
+    if isinstance(work, JobInfo):
+        schema = work.schema()
+        return schema.get("properties", {}), schema.get("$defs", {})
+    params = work.definition().params
+    return params, {name: each for schema in params.values() for name, each in schema.get("$defs", {}).items()}
 
 
 def _check(work: JobInfo | Workflow, inputs: dict[str, Any], name: str) -> None:
