@@ -112,10 +112,12 @@ def execution_id(run_id: str, node_ordinal: int, index: int, attempt: int) -> st
     return f"{run_id}-{node_ordinal}-{index}-{attempt}"
 
 
-def execution_key(execution_id: str) -> tuple[str, int, int, int]:
+def execution_key(execution_id_: str) -> tuple[str, int, int, int]:
     """(run id, node ordinal, index, attempt) of an id made by ``execution_id``. Raises ValueError for any other text."""
-    run_id, *numbers = execution_id.rsplit("-", 3)
+    run_id, *numbers = execution_id_.rsplit("-", 3)
     ordinal, index, attempt = map(int, numbers)
+    if execution_id(run_id, ordinal, index, attempt) != execution_id_ or max(ordinal, index, attempt) >= 2**63:
+        raise ValueError(execution_id_)
     return run_id, ordinal, index, attempt
 
 

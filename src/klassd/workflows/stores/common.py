@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import msgspec
@@ -107,14 +108,13 @@ class Bells:
     def __init__(self) -> None:
         self._bells: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
 
-    async def watch(self) -> AsyncIterator[None]:
+    @contextmanager
+    def bell(self) -> Iterator[asyncio.Event]:
+        """Set whenever something may have changed."""
         bell = asyncio.Event()
         self._bells[bell] = asyncio.get_running_loop()
         try:
-            while True:
-                await bell.wait()
-                bell.clear()
-                yield
+            yield bell
         finally:
             del self._bells[bell]
 

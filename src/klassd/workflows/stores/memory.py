@@ -180,8 +180,12 @@ class MemoryStore:
 
     # -- hints --------------------------------------------------------------------------------------------------
 
-    def watch(self) -> AsyncIterator[None]:
-        return self.data.bells.watch()
+    async def watch(self) -> AsyncIterator[None]:
+        with self.data.bells.bell() as bell:
+            while True:
+                await bell.wait()
+                bell.clear()
+                yield
 
 
 class MemoryData:
