@@ -63,7 +63,7 @@ class Decoder:
     """Bytes in any portions to frames and plain lines. Bounded: a line longer than a frame is given in pieces."""
 
     def __init__(self, nonce: str) -> None:
-        self._prefix = b"\x1e" + nonce.encode("ascii") + b" "
+        self._prefix = prefix_of(nonce)
         self._rest = b""
         self.consumed = 0  # bytes of input that the frames and lines given so far stood in
 
@@ -86,15 +86,25 @@ class Decoder:
         return [self._read(rest)] if rest else []
 
     def _read(self, line: bytes) -> Frame | Plain:
-        if not line.startswith(self._prefix):
+        return read_line(self._prefix, line)
+
+
+def prefix_of(nonce: str) -> bytes:
+    """What every frame of an order begins with."""
+    return b"\x1e" + nonce.encode("ascii") + b" "
+
+
+def read_line(prefix: bytes, line: bytes) -> Frame | Plain:
+    """One line without its newline. For readers that count the bytes themselves."""
+    if not line.startswith(prefix):
+        return Plain(line)
+    parts = line[len(prefix) :].split(b" ", 5)
+    if len(parts) != 6:
+        return Plain(line)
+    seq, kind, t_us, length, crc, body = parts
+    try:
+        if int(length) != len(body) or int(crc, 16) != zlib.crc32(body):
             return Plain(line)
-        parts = line[len(self._prefix) :].split(b" ", 5)
-        if len(parts) != 6:
-            return Plain(line)
-        seq, kind, t_us, length, crc, body = parts
-        try:
-            if int(length) != len(body) or int(crc, 16) != zlib.crc32(body):
-                return Plain(line)
-            return Frame(int(seq), kind.decode("ascii"), int(t_us), body)
-        except ValueError:
-            return Plain(line)
+        return Frame(int(seq), kind.decode("ascii"), int(t_us), body)
+    except ValueError:
+        return Plain(line)
