@@ -12,7 +12,15 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from klassd.workflows.app import App as App
+    from klassd.workflows.artifacts import Artifact as Artifact
     from klassd.workflows.client import Client as Client
+    from klassd.workflows.context import JobContext as JobContext
+    from klassd.workflows.errors import InvalidInput as InvalidInput
+    from klassd.workflows.errors import InvalidWorkflow as InvalidWorkflow
+    from klassd.workflows.errors import JobCancelled as JobCancelled
+    from klassd.workflows.errors import KlassdError as KlassdError
+    from klassd.workflows.errors import PermanentError as PermanentError
+    from klassd.workflows.executors.local import LocalExecutor as LocalExecutor
     from klassd.workflows.job import Job as Job
     from klassd.workflows.job import Resources as Resources
     from klassd.workflows.job import Retry as Retry
@@ -21,15 +29,6 @@ if TYPE_CHECKING:
     from klassd.workflows.workflow import Workflow as Workflow
     from klassd.workflows.workflow import call as call
     from klassd.workflows.workflow import not_ as not_
-
-    from klassd.workflows.artifacts import Artifact as Artifact
-    from klassd.workflows.context import JobContext as JobContext
-    from klassd.workflows.errors import InvalidInput as InvalidInput
-    from klassd.workflows.errors import InvalidWorkflow as InvalidWorkflow
-    from klassd.workflows.errors import JobCancelled as JobCancelled
-    from klassd.workflows.errors import KlassdError as KlassdError
-    from klassd.workflows.errors import PermanentError as PermanentError
-    from klassd.workflows.executors.local import LocalExecutor as LocalExecutor
 
 _WHERE = {
     "App": "app",
