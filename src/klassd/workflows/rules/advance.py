@@ -209,11 +209,11 @@ class _Decision:
             if not self._wanted(node.node):
                 self._end(node, "omit")
                 return
-            if absent := self._absent_input(node.node):
-                raise Absent(absent)
+            if lacking := self._lacking(node.node):
+                raise Absent(lacking)
             self._begin_node(node)
-        except Absent as absent_need:
-            self._end(node, "omit" if self.node_status(absent_need.node) is NodeStatus.OMITTED else "need_failed")
+        except Absent as absent:
+            self._end(node, "omit" if self.node_status(absent.node) is NodeStatus.OMITTED else "need_failed")
         except (ConditionError, ResolveError) as error:
             self._end(node, "failed", str(error))
 
@@ -230,15 +230,10 @@ class _Decision:
         except ResolveError as error:
             raise ConditionError(f"its condition has no answer: {error}") from None
 
-    def _absent_input(self, node: Node) -> str | None:
+    def _lacking(self, node: Node) -> str | None:
         """A node without output that feeds an input which does not accept null; rather one that came to a bad end."""
-        needed = (value for name, value in node.inputs.items() if name not in node.optional)
-        absent = sorted(name for value in needed for name in inputs.refs_in(value) if self._is_absent(name))
+        absent = inputs.absent_inputs(self, node)
         return next((name for name in absent if self.node_status(name) in BAD), absent[0] if absent else None)
-
-    def _is_absent(self, name: str) -> bool:
-        status = self.node_status(name)
-        return status is not NodeStatus.SUCCEEDED and not (status is NodeStatus.OMITTED and self.mapped(name))
 
     def _begin_node(self, node: NodeState) -> None:
         name = node.node.name

@@ -81,12 +81,12 @@ def items_of(view: View, node: Node) -> list[Any]:
     if not isinstance(found, list):
         expected = f"node {node.name!r} cannot fan out over {show(node.over)}: expected a list"
         raise ResolveError(f"{expected}, found {kind(found)}: {quoted(found)}")
-    if problem := too_large(found):
+    if problem := items_problem(found):
         raise ResolveError(f"node {node.name!r} cannot fan out: {problem}")
     return found
 
 
-def too_large(items: Sequence[Any]) -> str | None:
+def items_problem(items: Sequence[Any]) -> str | None:
     """Why these items cannot be fanned out over, or None."""
     if len(items) > MAX_ITEMS:
         return f"{len(items):,} items, at most {MAX_ITEMS:,}: give each task a batch of them"
@@ -134,10 +134,10 @@ def _follow(reference: dict[str, Any], view: View, item: Any) -> Any:
 
 def _output(reference: dict[str, Any], view: View) -> Any:
     name, key = reference["$ref"], reference.get("output")
-    if view.node_status(name) is not NodeStatus.SUCCEEDED:
-        if view.mapped(name) and view.node_status(name) is NodeStatus.OMITTED:
-            return []  # a fan-in over a fan-out that had nothing to do
+    if is_absent(name, view):
         raise Absent(name)
+    if view.node_status(name) is NodeStatus.OMITTED:
+        return []  # a fan-in over a fan-out that had nothing to do
     if key is None:
         return view.output(name)
     try:
@@ -175,6 +175,18 @@ def _part(value: Any, part: str | int) -> Any:
 def _shortened(reference: dict[str, Any], depth: int) -> dict[str, Any]:
     key = "$item" if "$item" in reference else "path"
     return {**reference, key: list(reference[key])[:depth]}
+
+
+def is_absent(name: str, view: View) -> bool:
+    """Whether that node is final without an output. An omitted fan-out has one: no items, no outputs."""
+    status = view.node_status(name)
+    return status is not NodeStatus.SUCCEEDED and not (status is NodeStatus.OMITTED and view.mapped(name))
+
+
+def absent_inputs(view: View, node: Node) -> list[str]:
+    """Names of the nodes without output that feed inputs which do not accept null."""
+    needed = (value for name, value in node.inputs.items() if name not in node.optional)
+    return sorted({name for value in needed for name in refs_in(value) if is_absent(name, view)})
 
 
 # -- looking at references without following them ----------------------------------------------------------------------
