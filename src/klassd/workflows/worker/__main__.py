@@ -22,6 +22,10 @@ def main(arguments: list[str]) -> int:
         from klassd.workflows.worker.template import serve
 
         return serve(options["--module"], options["--spool"], options["--socket"])
+    if mode == "forker" and options.keys() == {"--module", "--control"}:
+        from klassd.workflows.worker.forker import serve as fork
+
+        return fork(options["--module"], int(options["--control"]))
     sys.stderr.write(USAGE)
     return 2
 

@@ -24,6 +24,7 @@ from klassd.workflows.worker import child, processes
 from klassd.workflows.worker.channel import Channel
 from klassd.workflows.worker.claim import Identity, fitting, leave_end, start_time
 from klassd.workflows.worker.console import LIMIT, Console
+from klassd.workflows.worker.forker import become_job
 
 READ = 64 * 1024  # bytes of one read: a pipe's whole capacity
 ROUND = 16  # reads of one pipe before the others get their turn
@@ -60,6 +61,7 @@ class Execution:
         self.requested: str | None = None
         self.effective: str | None = None  # what was requested before the result was recorded
         self.killed = False
+        self.lost = False  # the process that made it died, and took it along
         self.bars: dict[str, Any] = {}
         self.bars_at = 0.0
         self.beat_at = time.monotonic() + BEAT
@@ -94,8 +96,10 @@ class Execution:
 class Supervisor:
     def __init__(self, identity: Identity, ended: Callable[[Execution], None], grew: Callable[[Execution], None]) -> None:
         self.identity = identity
+        self.nursery = identity.pid  # whose children the jobs' processes are
         self._ended, self._grew = ended, grew
-        self.executions: dict[int, Execution] = {}  # by pid
+        self.executions: dict[str, Execution] = {}
+        self._by_pid: dict[int, Execution] = {}
         self._handlers: dict[int, Callable[[], object]] = {}
         self._poll = select.poll()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -137,83 +141,74 @@ class Supervisor:
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake_read, 4096)
         for pid, status in processes.ended():
-            if execution := self.executions.get(pid):
-                execution.status = status
-                self._wind_up(execution)
+            self.ended(pid, status)
 
     # -- starting -----------------------------------------------------------------------------------------------
 
     def start(self, order: Order, sink: int, end_path: str = "", limit: int = LIMIT) -> Execution:
-        """Fork the job's process. Raises OSError where the machine has no room; nothing was started then."""
+        """Begin the job's process. Raises OSError where the machine has no room; nothing was started then."""
         execution = Execution(order, sink, end_path, limit)
-        token = os.urandom(8).hex().encode("ascii")
-        execution.marker = b"\x1e" + token + b"\n"
+        execution.marker = b"\x1e" + os.urandom(8).hex().encode("ascii") + b"\n"
         pipes: list[int] = []
         try:
             for _ in range(2):
                 pipes.extend(os.pipe2(os.O_CLOEXEC))
             ours, theirs = socket.socketpair(socket.AF_UNIX, getattr(socket, "SOCK_SEQPACKET", socket.SOCK_DGRAM))
-            try:
-                pid = os.fork()
-            except OSError:
-                ours.close()
-                theirs.close()
-                raise
         except OSError:
             for fd in pipes:
                 os.close(fd)
             raise
-        out, out_theirs, err, err_theirs = pipes
-        if pid == 0:
-            self._become_child(execution, theirs, (out_theirs, err_theirs), (out, err, ours.fileno()))
-        os.close(out_theirs)
-        os.close(err_theirs)
-        theirs.close()
-        self._supervise(execution, pid, out, err, ours)
+        execution.out, out, execution.err, err = pipes
+        execution.control = ours
+        with theirs:
+            try:
+                pid = self._fork(execution, out, err, theirs)
+            except OSError:
+                self._close(execution)
+                raise
+            finally:
+                os.close(out)
+                os.close(err)
+        self.executions[execution.id] = execution
+        if pid:
+            self.born(execution, pid)
         return execution
 
-    def _become_child(
-        self, execution: Execution, control: socket.socket, pipes: tuple[int, int], ours: tuple[int, ...]
-    ) -> None:
-        try:
-            processes.die_with(self.identity.pid)
-            os.setsid()
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            processes.become_subreaper()
-            os.dup2(pipes[0], 1)
-            os.dup2(pipes[1], 2)
-            self._close_all(ours + pipes)
-            os.close(execution.sink)
-            os.environ["KLASSD_EXECUTION_ID"] = execution.id
+    def _fork(self, execution: Execution, out: int, err: int, control: socket.socket) -> int:
+        """Make the job's process; its pid, or 0 where that is told later, through ``born`` or ``stillborn``."""
+        parent = self.identity.pid
+        pid = os.fork()
+        if pid == 0:
+            ours = [*self._handlers, self._wake_write, execution.sink, execution.out, execution.err, out, err]
+            become_job(parent, out, err, ours)
             child.run(execution.order, Channel(control, execution.marker))
-        except BaseException as error:
-            os.write(2, f"the job's process could not be set up: {error!r}\n".encode())
-        finally:
-            os._exit(70)
+        return pid
 
-    def _close_all(self, more: tuple[int, ...]) -> None:
-        """What belongs to the supervisor or to other jobs; never what the user's module has open."""
-        others = [execution.sink for execution in self.executions.values()]
-        for fd in {*self._handlers, self._wake_write, *others, *more}:
-            with contextlib.suppress(OSError):
-                os.close(fd)
-
-    def _supervise(self, execution: Execution, pid: int, out: int, err: int, control: socket.socket) -> None:
-        execution.pid, execution.out, execution.err, execution.control = pid, out, err, control
-        self.executions[pid] = execution
+    def born(self, execution: Execution, pid: int) -> None:
+        """The job's process exists: listen to it."""
+        assert execution.control is not None
+        execution.pid = pid
+        self._by_pid[pid] = execution
         if execution.order.timeout is not None:
             execution.deadline = time.monotonic() + execution.order.timeout
-        control.setblocking(False)
         handlers: tuple[tuple[int, Callable[[], object]], ...] = (
-            (out, lambda: self._on_out_ready(execution)),
-            (err, lambda: self._on_err(execution)),
-            (control.fileno(), lambda: self._on_control(execution)),
+            (execution.out, lambda: self._on_out_ready(execution)),
+            (execution.err, lambda: self._on_err(execution)),
+            (execution.control.fileno(), lambda: self._on_control(execution)),
         )
         for fd, handler in handlers:
             os.set_blocking(fd, False)
             self.watch(fd, handler)
         execution.say("start", dumps({"pid": pid, "start": start_time(pid)}))
+        if execution.requested:  # asked to stop while it was being made
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+    def ended(self, pid: int, status: int) -> None:
+        """A child is dead and reaped: a job's process, or something that one left behind."""
+        if execution := self._by_pid.get(pid):
+            execution.status = status
+            self._wind_up(execution)
 
     # -- what it says -------------------------------------------------------------------------------------------
 
@@ -368,7 +363,7 @@ class Supervisor:
             execution.console.give_out(now, SHOW)
         if execution.deadline is not None and now >= execution.deadline:
             self.stop(execution, "deadline", execution.order.grace)
-        if execution.kill_at is not None and now >= execution.kill_at and execution.status is None:
+        if execution.kill_at is not None and now >= execution.kill_at and execution.status is None and execution.pid:
             execution.killed, execution.kill_at = True, None
             processes.kill_group(execution.pid)
         if now >= execution.beat_at:
@@ -387,8 +382,9 @@ class Supervisor:
         now = time.monotonic()
         if execution.requested is None:
             execution.requested, execution.deadline = why, None
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(execution.pid, signal.SIGTERM)
+            if execution.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(execution.pid, signal.SIGTERM)
         execution.kill_at = min(execution.kill_at or now + grace, now + grace)
 
     # -- the end ------------------------------------------------------------------------------------------------
@@ -427,17 +423,14 @@ class Supervisor:
 
     def _kill_strays(self, execution: Execution) -> None:
         processes.kill_group(execution.pid)
-        strays = processes.kill_strays(self.identity.pid, set(self.executions))
+        strays = processes.kill_strays(self.nursery, set(self._by_pid))
         if strays:
             execution.warnings.append(f"{strays} process(es) it had started were still running and were killed")
 
     def _finish(self, execution: Execution, open_ends: bool) -> None:
-        del self.executions[execution.pid]
-        for fd in (execution.out, execution.err):
-            if fd >= 0:
-                self.unwatch(fd)
-                os.close(fd)
-        self._close_control(execution)
+        del self.executions[execution.id]
+        self._by_pid.pop(execution.pid, None)
+        self._close(execution)
         if open_ends:
             execution.warnings.append("something it had started kept its output open")
         if execution.carry:
@@ -457,6 +450,14 @@ class Supervisor:
                 leave_end(execution.end_path, encoded)
         self._ended(execution)
 
+    def _close(self, execution: Execution) -> None:
+        for fd in (execution.out, execution.err):
+            if fd >= 0:
+                self.unwatch(fd)
+                os.close(fd)
+        execution.out = execution.err = -1
+        self._close_control(execution)
+
     def _end_of(self, execution: Execution) -> End:
         status = execution.status or 0
         failure = execution.failure
@@ -466,6 +467,8 @@ class Supervisor:
         if failure:
             error = Error(**{name: failure[name] for name in ("type", "message", "traceback", "retry")})
         cause, stored = (failure or {}).get("cause"), (failure or {}).get("stored", True)
+        if execution.lost and result == "none":
+            cause = "lost"
         if execution.unwritten:
             error = error or Error(type="OSError", message=execution.unwritten)
             result, cause, stored, outputs = "failure" if failure else "success", cause or "output", bool(failure), {}
@@ -478,7 +481,7 @@ class Supervisor:
             requested=execution.effective if (execution.result or failure) else execution.requested,
             cause=cause,
             exit_code=os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else None,
-            signal=os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
+            signal=os.WTERMSIG(status) if os.WIFSIGNALED(status) and not execution.lost else None,
             killed=execution.killed,
             lines=execution.console.lines,
             outputs={name: tuple(entry) for name, entry in outputs.items()},

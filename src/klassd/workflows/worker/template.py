@@ -1,24 +1,24 @@
-"""A process that has imported a job's module once and forks an execution of it in a millisecond; their supervisor too."""
+"""Serves launches of one module's jobs: their supervisor, with a forker at its side that has imported the module once."""
 
 from __future__ import annotations
 
+import array
 import contextlib
 import errno
-import gc
 import os
+import signal
 import socket
 import sys
 import time
+from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from klassd.workflows import __version__
 from klassd.workflows.frames import dumps
-from klassd.workflows.job import load_job
 from klassd.workflows.order import Order
-from klassd.workflows.worker import processes
-from klassd.workflows.worker.child import needs_loop
 from klassd.workflows.worker.claim import Identity, claim, expired, withdraw
 from klassd.workflows.worker.execute import end_path, leave_refusal, refuse_version
 from klassd.workflows.worker.supervisor import Execution, Supervisor
@@ -31,12 +31,13 @@ class Template:
     def __init__(self, module: str, spool: str, path: str) -> None:
         self._spool, self._path = spool, path
         self._identity = Identity(__version__, path)
-        self._supervisor = Supervisor(self._identity, self._ended, self._grew)
+        self._supervisor = ForkingSupervisor(self._identity, self._ended, self._grew)
         self._connections: dict[int, _Connection] = {}
         self._retired = False
         self._lonely_since = time.monotonic()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._import(module)
+        self._threads, files = self._supervisor.start_forker(module)
+        self._files = {path: stamp(path) for path in files}
 
     def serve(self) -> None:
         self._listen()
@@ -55,28 +56,8 @@ class Template:
 
     # -- the module ---------------------------------------------------------------------------------------------
 
-    def _import(self, module: str) -> None:
-        """Import it, and what its jobs will surely need. What fails here is told by the execution's own import."""
-        before = set(sys.modules)
-        with contextlib.suppress(BaseException):
-            self._prepare(module)
-        self._files = {path: stamp(path) for name in set(sys.modules) - before if (path := _user_file(name))}
-        self._threads = processes.threads()
-        gc.collect()
-        gc.freeze()
-
-    def _prepare(self, module: str) -> None:
-        from klassd.workflows.job import is_job, job_info
-
-        __import__(module)
-        for name, value in list(vars(sys.modules[module]).items()):
-            if is_job(value) and needs_loop(job_info(value)):
-                import asyncio  # noqa: F401
-            elif is_job(value):
-                load_job(f"{module}:{name}")
-
     def _changed(self) -> bool:
-        return any(stamp(path) != known for path, known in self._files.items())
+        return self._supervisor.forker_gone or any(stamp(path) != known for path, known in self._files.items())
 
     # -- connections --------------------------------------------------------------------------------------------
 
@@ -180,6 +161,77 @@ class Template:
         self._tell(op="ended", id=execution.id)
 
 
+class ForkingSupervisor(Supervisor):
+    """A supervisor whose jobs' processes are made by a forker."""
+
+    def __init__(self, identity: Identity, ended: Callable[[Execution], None], grew: Callable[[Execution], None]) -> None:
+        super().__init__(identity, ended, grew)
+        self.forker_gone = False
+        self._forker: socket.socket
+        self._unborn: deque[Execution] = deque()
+        self._rest = b""
+
+    def start_forker(self, module: str) -> tuple[int, list[str]]:
+        """Start it and wait until it has imported ``module``: its number of threads, and the user's files it has loaded."""
+        self._forker, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.nursery = os.fork()
+        if self.nursery == 0:
+            os.set_inheritable(theirs.fileno(), True)
+            command = [sys.executable, "-m", "klassd.workflows.worker", "forker"]
+            arguments = [*command, "--module", module, "--control", str(theirs.fileno())]
+            os.execv(sys.executable, arguments)  # noqa: S606  (no shell is the point)
+        theirs.close()
+        said = ""
+        while not said.endswith(".\n"):
+            data = self._forker.recv(65536).decode()
+            if not data:
+                self.forker_gone = True
+                return 1, []
+            said += data
+        self.watch(self._forker.fileno(), self._hear_forker)
+        first, *files = said.splitlines()[:-1]
+        return int(first.removeprefix("ready ")), [line.removeprefix("file ") for line in files]
+
+    def _fork(self, execution: Execution, out: int, err: int, control: socket.socket) -> int:
+        order = msgspec.json.encode(execution.order)
+        head = len(order).to_bytes(4, "big") + execution.marker
+        fds = array.array("i", [out, err, control.fileno()])
+        self._forker.sendmsg([head], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+        self._forker.sendall(order)
+        self._unborn.append(execution)
+        return 0
+
+    def _hear_forker(self) -> None:
+        data = self._forker.recv(65536)
+        if not data:
+            self._forker_died()
+            return
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            what, *numbers = line.split(b" ")
+            if what == b"pid":
+                self.born(self._unborn.popleft(), int(numbers[0]))
+            elif what == b"end":
+                self.ended(int(numbers[0]), int(numbers[1]))
+            else:
+                self._stillborn(self._unborn.popleft(), int(numbers[0]))
+
+    def _stillborn(self, execution: Execution, number: int) -> None:
+        execution.warnings.append(f"no process could be made: {os.strerror(number)}")
+        execution.lost = True
+        self._finish(execution, False)
+
+    def _forker_died(self) -> None:
+        """Its children died with it: nobody can tell their exit status any more."""
+        self.unwatch(self._forker.fileno())
+        self._forker.close()
+        self.forker_gone = True
+        for execution in list(self.executions.values()):
+            execution.lost = True
+            execution.status = signal.SIGKILL
+            self._wind_up(execution)
+
+
 class _Connection:
     """Newline-delimited JSON over a socket that is never waited for."""
 
@@ -222,15 +274,6 @@ def stamp(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_mtime_ns, status.st_size
-
-
-def _user_file(name: str) -> str | None:
-    """The source of a module that the user may edit: not the interpreter's, not an installed package's, not ours."""
-    path: str | None = getattr(sys.modules.get(name), "__file__", None)
-    if not path or name.startswith("klassd.workflows"):
-        return None
-    installed = {sys.prefix, sys.base_prefix, os.path.dirname(os.__file__)}
-    return None if any(path.startswith(os.path.join(prefix, "")) for prefix in installed) else path
 
 
 def serve(module: str, spool: str, path: str) -> int:
