@@ -38,14 +38,17 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True):
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 def seconds(value: str | float, what: str = "duration") -> float:
-    """``"90s"``, ``"1h30m"``, ``"250ms"`` or a number of seconds, as seconds. Raises ValueError naming ``what``."""
+    """``"90s"``, ``"1h30m"``, ``"250ms"`` or a number of seconds (also as text), as seconds. Raises ValueError naming ``what``."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"{what} is {value!r}: expected seconds, or text such as '30s', '5m', '1h30m'")
     if isinstance(value, str):
         text = value.strip()
+        if _NUMBER.fullmatch(text):
+            return float(text)
         if not text or _PART.sub("", text).strip():
             raise ValueError(f"{what} is {value!r}: expected text such as '30s', '5m', '1h30m' (units: ms s m h d)")
         value = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
