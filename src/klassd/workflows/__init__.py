@@ -6,6 +6,8 @@ The public names are loaded on first use (PEP 562): importing this package costs
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
@@ -65,3 +67,14 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+class _Package(ModuleType):
+    """The decorator ``job`` and the module it stands in have one name here, and the import system would write the module
+    over the decorator whenever it loads it."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value.job if name == "job" and isinstance(value, ModuleType) else value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from klassd.workflows import Resources, Retry
+from klassd.workflows.errors import ConfigurationError
+from klassd.workflows.options import Needs, RetryPolicy
+
+
+@pytest.mark.parametrize(
+    ("retry", "first", "most"),
+    [
+        (Retry(3), 1.0, 300.0),
+        (Retry(3, backoff="10s..5m"), 10.0, 300.0),
+        (Retry(3, backoff="250ms..1h30m"), 0.25, 5400.0),
+        (Retry(3, backoff="30s"), 30.0, 30.0),
+        (Retry(3, backoff=2), 2.0, 2.0),
+        (Retry(3, backoff=0), 0.0, 0.0),
+    ],
+)
+def test_backoff_is_the_first_and_the_longest_wait(retry: Retry, first: float, most: float) -> None:
+    assert retry.policy == RetryPolicy(times=3, first=first, most=most)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"times": -1}, "Retry: times is -1: expected a number of retries, 0 or more"),
+        ({"times": True}, "Retry: times is True: expected a number of retries"),
+        ({"times": "3"}, "Retry: times is '3'"),
+        ({"backoff": "5m..1s"}, "Retry: backoff is '5m..1s': expected the first wait not longer than the longest"),
+        ({"backoff": "soon"}, "Retry: backoff is 'soon': expected '10s..5m' (first..longest wait) or one duration"),
+        ({"backoff": None}, "Retry: backoff is None: expected '10s..5m'"),
+        ({"backoff": -1}, "Retry: backoff is -1: expected '10s..5m'"),
+        ({"factor": 0.5}, "Retry: factor is 0.5: expected a number of at least 1"),
+        ({"factor": float("nan")}, "Retry: factor is nan: expected a number of at least 1"),
+        ({"jitter": 1}, "Retry: jitter is 1: expected a part of the wait, 0 to 1"),
+    ],
+)
+def test_a_wrong_retry_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Retry(**{"times": 1} | options)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("cpu", "memory"), [("1", None), ("250m/1", "256Mi/512Mi"), ("0.5", "1G/1Gi"), ("none", "1Gi/none"), (None, None)]
+)
+def test_resources_are_kept_as_written(cpu: str | None, memory: str | None) -> None:
+    assert Resources(cpu=cpu, memory=memory).needs == Needs(cpu=cpu, memory=memory)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cpu": "a lot"}, "Resources: cpu is 'a lot': expected '250m', '1' or '250m/1' (request/limit) or 'none'"),
+        ({"cpu": "1/2/3"}, "Resources: cpu is '1/2/3'"),
+        ({"cpu": 1}, "Resources: cpu is 1: expected '250m'"),
+        ({"cpu": ""}, "Resources: cpu is ''"),
+        ({"cpu": "2/500m"}, "Resources: cpu is '2/500m': expected a request not larger than its limit"),
+        ({"memory": "1MB"}, "Resources: memory is '1MB': expected '256Mi' or '256Mi/512Mi' (request/limit) or 'none'"),
+        ({"memory": "1Gi/1G"}, "Resources: memory is '1Gi/1G': expected a request not larger than its limit"),
+    ],
+)
+def test_wrong_resources_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Resources(**options)
+    assert message in str(caught.value)
+
+
+@given(st.text(max_size=12))
+def test_any_text_is_a_quantity_or_refused_in_words(text: str) -> None:
+    try:
+        assert Resources(cpu=text).cpu == text
+    except ConfigurationError as error:
+        assert f"cpu is {text!r}" in str(error)
