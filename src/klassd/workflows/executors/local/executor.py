@@ -169,7 +169,7 @@ class LocalExecutor:
 
     def follow(self, execution_id: str, cursor: str, seq: int, line: int) -> AsyncIterator[Sequence[Told]]:
         spool = Spool(self._spools, execution_id, cursor, seq, line)
-        return follower.follow(spool, self._watches, self._routes.__contains__, self._adoption.lives)
+        return follower.follow(spool, self._watches, self._routes, self._adoption.lives)
 
     async def stop(self, execution_id: str, grace: float) -> None:
         link = self._routes.get(execution_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 
 from klassd.workflows.executors.local import identity
 from klassd.workflows.executors.local.spool import Spool
@@ -15,30 +15,44 @@ from klassd.workflows.model.states import Cause
 log = logging.getLogger("klassd.workflows")
 
 POLL = 0.1  # seconds between looks at an execution that nobody reports on
+FIRST = 0.002  # seconds that the first look waits for each execution under way, at most LATEST: when there are many, most
+LATEST = 0.05  # have ended by then and are told, and stored, in one go instead of three
+SPACING = 0.02  # seconds between two batches of one console: a line every millisecond is no reason for 1,000 writes a second
 LOOK = 10.0  # seconds between looks at one that its template reports on: a hint may be lost, a state may not
 
 
 class Watch:
     """Whether an execution has news. Set from outside, waited for by its follower."""
 
-    __slots__ = ("_loop", "_news", "_waiter")
+    __slots__ = ("_loop", "_news", "_over", "_waiter")
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._news = False
+        self._over: Callable[[], bool] | None = None
         self._waiter: asyncio.Future[None] | None = None
 
     def wake(self) -> None:
         self._news = True
-        self._release()
+        if self._over is None or self._over():
+            self._release()
 
     def clear(self) -> None:
         self._news = False
 
     async def wait(self, seconds: float) -> None:
         """Until there is news since ``clear``, at most so long."""
-        if self._news:
-            return
+        if not self._news:
+            await self._pause(seconds)
+
+    async def rest(self, seconds: float, over: Callable[[], bool]) -> None:
+        """So long, whatever news there is, unless it is ``over``."""
+        if not over():
+            self._over = over
+            await self._pause(seconds)
+            self._over = None
+
+    async def _pause(self, seconds: float) -> None:
         self._waiter = self._loop.create_future()
         timer = self._loop.call_later(seconds, self._release)
         try:
@@ -74,11 +88,12 @@ class Watches:
 
 
 async def follow(
-    spool: Spool, watches: Watches, reported: Callable[[str], bool], lives: Callable[[Spool], Awaitable[bool]]
+    spool: Spool, watches: Watches, reported: Collection[str], lives: Callable[[Spool], Awaitable[bool]]
 ) -> AsyncIterator[Sequence[Told]]:
-    """``reported``: whether a template will wake its watch; ``lives``: whether its supervisor still has it."""
+    """``reported``: the executions whose templates wake their watches; ``lives``: whether its supervisor still has it."""
     watch = watches.add(spool.execution_id)
     try:
+        await watch.rest(min(FIRST * len(reported), LATEST), over=lambda: spool.execution_id not in reported)
         while not spool.finished:
             watch.clear()
             batch = spool.read()
@@ -89,7 +104,9 @@ async def follow(
             if batch and isinstance(batch[-1], Finished):
                 return
             if not spool.more:
-                await watch.wait(LOOK if reported(spool.execution_id) else POLL)
+                if batch:
+                    await watch.rest(SPACING, over=lambda: spool.execution_id not in reported)
+                await watch.wait(LOOK if spool.execution_id in reported else POLL)
     finally:
         watches.remove(spool.execution_id, watch)
 
