@@ -43,6 +43,12 @@ def descendants() -> list[int]:
     return found
 
 
+def cpu_of(pid: int) -> tuple[float, float]:
+    """CPU seconds of a process itself, and of its children that it has waited for."""
+    user, system, children_user, children_system = map(int, _stat(pid)[11:15])
+    return (user + system) / _TICK, (children_user + children_system) / _TICK
+
+
 def resident(pid: int) -> float:
     """MiB of memory that a process holds."""
     with open(f"/proc/{pid}/statm") as file:

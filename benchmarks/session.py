@@ -49,22 +49,31 @@ class Session:
 
     @contextmanager
     def cost(self) -> Any:
-        """CPU seconds of scheduler, template and jobs, and bytes the scheduler wrote, while inside."""
+        """CPU seconds of scheduler, template and jobs together and each, and bytes the scheduler wrote, while inside."""
         spent: dict[str, float] = {}
-        cpu, written = processes.cpu_below(), processes.bytes_written(self.pid)
+        before = self._used()
         yield spent
         time.sleep(0.3)  # what comes after a run's end (its spool, its slot) is part of its cost
-        spent["cpu"] = processes.cpu_below() - cpu
-        spent["bytes"] = processes.bytes_written(self.pid) - written
+        spent |= {name: used - before[name] for name, used in self._used().items()}
+
+    def _used(self) -> dict[str, float]:
+        scheduler, _ = processes.cpu_of(self.pid)
+        workers = [processes.cpu_of(pid) for pid in self._workers()]
+        template, jobs = (sum(each) for each in zip(*workers, strict=True))
+        parts = {"scheduler": scheduler, "template": template, "jobs": jobs}
+        return {"cpu": processes.cpu_below(), "bytes": processes.bytes_written(self.pid), **parts}
 
     @property
     def database(self) -> str:
         return os.path.join(self.state, "klassd.db")
 
     def template_mib(self) -> float:
-        """Memory of the largest process below the scheduler: the one that has the jobs' module imported."""
-        below = [pid for pid in processes.descendants() if pid != self.pid]
-        return max((processes.resident(pid) for pid in below), default=0.0)
+        """Memory of the process that has imported the jobs' module."""
+        return max(map(processes.resident, self._workers()))
+
+    def _workers(self) -> list[int]:
+        """What the scheduler has started and what waits to fork more. No job is under way."""
+        return [pid for pid in processes.descendants() if "klassd.workflows.worker" in processes.command(pid)]
 
 
 @asynccontextmanager
