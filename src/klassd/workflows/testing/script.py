@@ -1,0 +1,57 @@
+"""What a test wants to happen to executions: failures, kills, stand-ins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from klassd.workflows.errors import UnknownName
+from klassd.workflows.order import Order
+
+ABSENT = object()
+
+
+class ScriptedFailure(Exception):
+    """Raised in a job's place because the test asked for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """Each by the name of a node, or ``"node[2]"`` for one item of a fan-out (counted from 0).
+
+    ``fail``: how many first attempts raise, or the exception that every attempt raises. ``kill``: how many first attempts
+    die of signal 9 before their first line. ``stubs``: what stands in for the job: a value to return, or a function of the
+    job instance and its context, sync or async.
+    """
+
+    fail: Mapping[str, int | BaseException] = field(default_factory=dict)
+    kill: Mapping[str, int] = field(default_factory=dict)
+    stubs: Mapping[str, Any] = field(default_factory=dict)
+
+    def failure(self, order: Order) -> BaseException | None:
+        planned = _of(self.fail, order, 0)
+        if isinstance(planned, BaseException):
+            return planned
+        return ScriptedFailure(f"attempt {order.attempt} fails by script") if order.attempt <= planned else None
+
+    def kills(self, order: Order) -> bool:
+        return bool(order.attempt <= _of(self.kill, order, 0))
+
+    def stub(self, order: Order) -> Any:
+        """``ABSENT``: the job itself."""
+        return _of(self.stubs, order, ABSENT)
+
+    def check(self, nodes: Iterable[str]) -> None:
+        """Raises UnknownName for a name that is no node's: a script that never applies proves nothing."""
+        known = list(nodes)
+        for name in (*self.fail, *self.kill, *self.stubs):
+            node = name.partition("[")[0] if name.endswith("]") else name
+            if name not in known and node not in known:
+                from difflib import get_close_matches
+
+                raise UnknownName("node", node, get_close_matches(node, known, n=2), len(known))
+
+
+def _of(plan: Mapping[str, Any], order: Order, default: Any) -> Any:
+    return plan.get(f"{order.node}[{order.index}]", plan.get(order.node, default))
