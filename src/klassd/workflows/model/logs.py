@@ -60,8 +60,8 @@ def _record_lines(time: float, body: dict[str, Any], held: dict[int, tuple[int, 
         number, time, before = held.pop(stream)
         text = before + text
     if body.get("m"):
-        head, _, tail = text.rpartition("\n")
-        for line in head.split("\n") if head else ():
+        head, newline, tail = text.rpartition("\n")
+        for line in head.split("\n") if newline else ():
             yield LogLine(number=number, time=time, text=line, stream=_STREAMS.get(stream, "log"))
             number += 1
         held[stream] = (number, time, tail)

@@ -21,7 +21,8 @@ import sys
 from _thread import RLock  # importing threading would make every fork 0.7 ms dearer: it tidies up after each
 
 PACKET = 14 * 1024  # bytes of one message at most: its frame must fit MAX_FRAME
-TEXT = PACKET // 7  # characters that fit whatever escapes they need
+TEXT = 1000  # characters that fit whatever escapes they need: twelve bytes for an emoji
+NAME = 128  # characters of a logger's name
 
 
 class Channel:
@@ -47,13 +48,15 @@ class Channel:
 
     def record(self, level: int, text: str, logger: str = "") -> None:
         """A record of ctx.log or logging, of one line or several."""
-        source = f'"g":{json.dumps(logger)},' if logger else ""
+        source = f'"g":{json.dumps(logger[:NAME])},' if logger else ""
         head = f'"v":{level},{source}'
-        text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+        text = text.encode("utf-8", "backslashreplace").decode("utf-8").removesuffix("\n")
         with self._lock:
             while True:
                 piece, text = _piece(text)
                 lines = piece.count("\n") + (0 if text else 1)
+                if not text and piece.endswith("\n"):
+                    piece += "\n"  # readers take one newline at the end for the end of the line before it
                 more = ',"m":true' if text else ""
                 kind = b"l" if text else b"L"
                 self.send(kind, f'{lines} {head}"x":{json.dumps(piece)}{more}}}'.encode("ascii"))
