@@ -1,7 +1,9 @@
+import asyncio
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from klassd.workflows.engine.dispatch import Dispatcher
+from klassd.workflows.engine.dispatch import Dispatcher, Gate
 
 
 def test_the_higher_priority_starts_first_and_the_older_among_equals() -> None:
@@ -60,3 +62,36 @@ def test_no_more_run_at_once_than_slots_and_caps_allow_and_none_is_forgotten(
             running.append(started_queue)
             started += 1
     assert started == len(entries) and dispatcher.waiting == 0
+
+
+def test_a_record_may_be_ahead_of_the_slots_but_no_launch() -> None:
+    async def main() -> None:
+        dispatcher: Dispatcher[int] = Dispatcher(slots=1)
+        dispatcher.ahead = 2
+        assert [dispatcher.take("default") for _ in range(4)] == [True, True, True, False]
+        gate = Gate(1)
+        await gate.enter()
+        second = asyncio.ensure_future(gate.enter())
+        third = asyncio.ensure_future(gate.enter())
+        await asyncio.sleep(0)
+        assert not second.done() and not third.done()
+        second.cancel()
+        gate.leave()
+        await third
+        assert second.cancelled()
+
+    asyncio.run(main())
+
+
+def test_a_turn_given_to_someone_who_left_goes_to_the_next() -> None:
+    async def main() -> None:
+        gate = Gate(1)
+        gate.occupy()
+        first, second = asyncio.ensure_future(gate.enter()), asyncio.ensure_future(gate.enter())
+        await asyncio.sleep(0)
+        gate.leave()
+        first.cancel()
+        await second
+        assert first.cancelled()
+
+    asyncio.run(main())

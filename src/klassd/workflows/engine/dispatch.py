@@ -1,8 +1,14 @@
-"""Which waiting execution may start next: slots, caps per queue, priority, then age."""
+"""Which waiting execution may start next: slots, caps per queue, priority, then age.
+
+Two steps, so that a free slot never waits for the disk: the dispatcher lets an execution be recorded as starting, a little
+ahead of the slots where executions end quickly; the gate lets it be launched.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import heapq
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
 
@@ -14,6 +20,7 @@ class Dispatcher(Generic[T]):
 
     def __init__(self, slots: int, queue_caps: Mapping[str, int] | None = None) -> None:
         self._slots = slots
+        self.ahead = 0  # how many more than there are slots may be recorded as starting
         self._caps = dict(queue_caps or {})
         self._busy = 0
         self._busy_by_queue: dict[str, int] = {}
@@ -22,7 +29,7 @@ class Dispatcher(Generic[T]):
 
     @property
     def free(self) -> int:
-        return self._slots - self._busy
+        return self._slots + self.ahead - self._busy
 
     @property
     def waiting(self) -> int:
@@ -67,3 +74,36 @@ class Dispatcher(Generic[T]):
     def _occupy(self, queue: str) -> None:
         self._busy += 1
         self._busy_by_queue[queue] = self._busy_by_queue.get(queue, 0) + 1
+
+
+class Gate:
+    """At most ``slots`` at once; first come, first served."""
+
+    def __init__(self, slots: int) -> None:
+        self._free = slots
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def enter(self) -> None:
+        if self._free > 0 and not self._waiting:
+            self._free -= 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.leave()
+            raise
+
+    def occupy(self) -> None:
+        """For what runs already, even beyond the slots."""
+        self._free -= 1
+
+    def leave(self) -> None:
+        self._free += 1
+        while self._free > 0 and self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._free -= 1
+                turn.set_result(None)

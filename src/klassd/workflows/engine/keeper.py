@@ -15,11 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from klassd.workflows.rules.advance import Begun, Cancelled, Event, Start, TaskEnded, advance
-from klassd.workflows.rules.lifecycle import Verdict
-from klassd.workflows.rules.state import RunState
 
-from klassd.workflows.engine.dispatch import Dispatcher
+from klassd.workflows.engine.dispatch import Dispatcher, Gate
 from klassd.workflows.engine.lease import Lease
 from klassd.workflows.engine.pipeline import Effect, Pipeline
 from klassd.workflows.errors import LaunchDelayed, LaunchRefused
@@ -30,6 +27,9 @@ from klassd.workflows.model.workflow import Definition, Node
 from klassd.workflows.order import Order
 from klassd.workflows.ports import Clock, Executor, Ids, Spawned, Spawner, Store
 from klassd.workflows.rules import inputs, lifecycle
+from klassd.workflows.rules.advance import Begun, Cancelled, Event, Start, TaskEnded, advance
+from klassd.workflows.rules.lifecycle import Verdict
+from klassd.workflows.rules.state import RunState
 
 log = logging.getLogger("klassd.workflows")
 
@@ -50,6 +50,7 @@ class Deps:
     spawner: Spawner
     lease: Lease
     dispatcher: Dispatcher[tuple[Keeper, Live]]
+    gate: Gate
     call: Callable[[str, dict[str, Any]], object]
     config: dict[str, Any]
     artifacts: str
@@ -68,6 +69,7 @@ class Live:
     node: Node
     status: ExecutionStatus
     slot: bool = False
+    inside: bool = False  # through the gate: launched, or about to be
     stop_requested: bool = False
     started_at: float | None = None
     late: bool = False  # its start deadline passed
@@ -233,6 +235,9 @@ class Keeper:
             return
         self._deps.dispatcher.occupy(live.node.options.queue)
         live.slot = True
+        if execution.status is not ExecutionStatus.STARTING:
+            self._deps.gate.occupy()
+            live.inside = True
         if execution.place != self._deps.executor.place:
             reason = f"it was running at {execution.place}, which is gone: that machine was restarted, or is another one"
             self._finish(live, Finished(exit=Exit(reason=Cause.LOST, message=reason), at=self._deps.clock.now()))
@@ -249,6 +254,9 @@ class Keeper:
 
     async def _attempt(self, live: Live, launch: bool) -> None:
         try:
+            if launch:
+                await self._deps.gate.enter()
+                live.inside = True
             if launch and (refused := await self._launch(live)):
                 self._finish(live, refused)
                 return
@@ -420,6 +428,9 @@ class Keeper:
         return ExecutionPatch(id=live.id, node=live.task[0], index=live.task[1], attempt=live.attempt, **said)
 
     def _release(self, live: Live) -> None:
+        if live.inside:
+            live.inside = False
+            self._deps.gate.leave()
         if live.slot:
             live.slot = False
             self._deps.dispatcher.release(live.node.options.queue)

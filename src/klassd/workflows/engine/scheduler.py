@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from klassd.workflows.engine.dispatch import Dispatcher
+from klassd.workflows.engine.dispatch import Dispatcher, Gate
 from klassd.workflows.engine.keeper import Deps, Keeper, Live
 from klassd.workflows.engine.lease import Lease
 from klassd.workflows.errors import StoreError
@@ -30,6 +30,7 @@ log = logging.getLogger("klassd.workflows")
 POLL = 1.0  # seconds between looks when no hint comes
 LOOK_AROUND = 0.05  # seconds at least between looks for cancel requests and due runs
 LEASE = 15.0
+RECORD = 0.02  # seconds that a launch may wait for its record on the disk: so many are recorded ahead under load
 AHEAD = 0.05  # claim as many runs beyond the free slots as end in this many seconds: hides the store's latency under load
 FLUSH = 5.0  # seconds at most for what is decided to be stored before the runs are let go
 DEFINITIONS = 256  # decoded definitions kept
@@ -74,6 +75,7 @@ class Scheduler:
             spawner=spawner,
             lease=self._lease,
             dispatcher=self._dispatcher,
+            gate=Gate(executor.concurrency),
             call=call,
             config=config or {},
             artifacts=artifacts,
@@ -144,7 +146,7 @@ class Scheduler:
 
     def _room(self) -> int:
         """Claim no more than can start soon: what is hoarded here, an idle scheduler elsewhere cannot have."""
-        return self._dispatcher.free + math.ceil(self._pace.per_second * AHEAD) - self._dispatcher.waiting
+        return self._dispatcher.free + math.floor(self._pace.per_second * AHEAD) - self._dispatcher.waiting
 
     def _keep(self, loaded: LoadedRun) -> None:
         try:
@@ -180,6 +182,7 @@ class Scheduler:
 
     def _released(self) -> None:
         self._pace.ended()
+        self._dispatcher.ahead = min(self._executor.concurrency, math.floor(self._pace.per_second * RECORD))
         if not self._dispatching:
             self._dispatch()
         if self._room() > 0:

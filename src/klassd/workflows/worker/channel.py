@@ -6,7 +6,7 @@ One message a packet, its kind in the first byte:
     E text      Python's standard error
     P JSON      bars
     V JSON      a piece of an output value, the body of a ``val`` frame
-    R JSON      the result is recorded: {"outputs": manifest, "warnings": [...], "forked": bool}
+    R JSON      the result is recorded: {"outputs": manifest, "forked": bool}, and "value": the return value where it is short
     X JSON      it failed: order.Error, and "cause"
     S           a service is ready
 """

@@ -18,6 +18,7 @@ from klassd.workflows.worker.channel import Channel
 from klassd.workflows.worker.context import OutputError, WorkerContext, output_bytes
 from klassd.workflows.worker.stdio import install
 
+SHORT = 1024  # bytes of a return value that goes along with the message that there is one
 _STARTS_PROCESSES = frozenset({"subprocess.Popen", "os.posix_spawn", "os.system", "os.fork", "os.forkpty"})
 
 
@@ -134,11 +135,17 @@ def _call_on_loop(instance: Any, context: WorkerContext, services: dict[str, Any
 
 
 def _record_result(channel: Channel, context: WorkerContext, value: object) -> None:
-    outputs = {"": output_bytes(value, "the return value"), **context.outputs}
+    result = output_bytes(value, "the return value")
+    short = len(result) <= SHORT
+    outputs = {"": result, **context.outputs}
     for name, encoded in outputs.items():
-        channel.value(name, encoded)
+        if name or not short:
+            channel.value(name, encoded)
     manifest = {name: (len(encoded), f"{zlib.crc32(encoded):08x}") for name, encoded in outputs.items()}
-    channel.send(b"R", json.dumps({"outputs": manifest, "forked": channel.forked}).encode("ascii"))
+    body: dict[str, object] = {"outputs": manifest, "forked": channel.forked}
+    if short:
+        body["value"] = result.decode()
+    channel.send(b"R", json.dumps(body).encode("ascii"))
 
 
 def _record_failure(

@@ -31,6 +31,7 @@ ROUND = 16  # reads of one pipe before the others get their turn
 SHOW = 0.1  # seconds between bars, and before an unfinished line is shown
 BEAT = 10.0  # seconds of silence before a sign of life
 REST = 0.002  # seconds a pipe is left alone that gave little twice within them: whole frames of a flood, not a few lines each
+TELL = 0.01  # seconds before growth of a console is told: a short job's is told with its end
 MARKER_WAIT = 0.05  # seconds a marker may be ahead of its message
 LINGER = 0.2  # seconds for pipes that something outlives the job with
 PACKET = 32 * 1024
@@ -53,6 +54,7 @@ class Execution:
         self.held = b""  # of fd 1, behind a marker whose message has not come
         self.carry = b""  # of fd 1, perhaps the beginning of a marker
         self.awaiting: float | None = None
+        self.grown_at: float | None = None
         self.out_read_at = 0.0
         self.resting: float | None = None
         self.started_at = time.time()
@@ -127,7 +129,10 @@ class Supervisor:
         for execution in list(self.executions.values()):
             self._on_time(execution, now)
         for execution in self.executions.values():
-            if execution.flush():
+            if execution.flush() and execution.grown_at is None:
+                execution.grown_at = now
+            if execution.grown_at is not None and now >= execution.grown_at + TELL:
+                execution.grown_at = None
                 self._grew(execution)
 
     def _patience(self, most: float) -> float:
@@ -324,6 +329,8 @@ class Supervisor:
             execution.say("ready", b"{}")
         elif kind == b"R":
             execution.result = msgspec.json.decode(body)
+            if (value := execution.result.get("value")) is not None:
+                execution.values.append(dumps({"k": "", "p": value}))
             execution.effective = execution.requested
         elif kind == b"X":
             execution.failure = msgspec.json.decode(body)
@@ -494,6 +501,8 @@ class Supervisor:
 def _appointments(execution: Execution) -> list[float]:
     """When this execution wants to be looked at."""
     times = [execution.beat_at]
+    if execution.grown_at is not None:
+        times.append(execution.grown_at + TELL)
     if execution.resting is not None:
         times.append(execution.resting)
     if execution.awaiting is not None:
