@@ -21,19 +21,37 @@ speaking: ContextVar[Recording | None] = ContextVar("speaking", default=None)
 
 @contextmanager
 def captured() -> Iterator[None]:
-    """Within it, ``sys.stdout``, ``sys.stderr`` and the root logger are shared by jobs."""
-    streams, root, handler = (sys.stdout, sys.stderr), logging.getLogger(), _Handler()
-    level = root.level
-    sys.stdout, sys.stderr = _Stream(streams[0], 1), _Stream(streams[1], 2)
-    root.addHandler(handler)
-    if level == logging.WARNING:
-        root.setLevel(logging.INFO)  # as the worker does
+    """Within it, ``sys.stdout``, ``sys.stderr`` and the root logger are shared by jobs. Nests, and ends in any order."""
+    _capture.begin()
     try:
         yield
     finally:
-        sys.stdout, sys.stderr = streams
-        root.removeHandler(handler)
-        root.setLevel(level)
+        _capture.end()
+
+
+class _Capture:
+    def __init__(self) -> None:
+        self._depth = 0
+        self._handler = _Handler()
+
+    def begin(self) -> None:
+        self._depth += 1
+        if self._depth > 1:
+            return
+        root = logging.getLogger()
+        self._before = sys.stdout, sys.stderr, root.level
+        sys.stdout, sys.stderr = _Stream(sys.stdout, 1), _Stream(sys.stderr, 2)
+        root.addHandler(self._handler)
+        if root.level == logging.WARNING:
+            root.setLevel(logging.INFO)  # as the worker does
+
+    def end(self) -> None:
+        self._depth -= 1
+        if self._depth:
+            return
+        sys.stdout, sys.stderr, level = self._before
+        logging.getLogger().removeHandler(self._handler)
+        logging.getLogger().setLevel(level)
 
 
 class _Stream(io.TextIOBase):
@@ -67,3 +85,6 @@ class _Handler(logging.Handler):
         recording = speaking.get()
         if recording is not None:
             recording.record(record.levelno, self.format(record), record.name)
+
+
+_capture = _Capture()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from klassd.workflows import __version__
 from klassd.workflows.artifacts import ArtifactStore
-from klassd.workflows.errors import KlassdError
+from klassd.workflows.errors import KlassdError, LaunchDelayed
 from klassd.workflows.executors.local.telling import Telling
 from klassd.workflows.frames import dumps
 from klassd.workflows.job import JobInfo, load_job
@@ -41,7 +41,8 @@ class InlineExecutor:
 
     ``script``: what goes wrong, and what stands in for jobs. ``services``: by type, what jobs take as further parameters;
     what is not there comes from ``app``. ``jobs``: by source, jobs that need not be importable. ``artifacts``: the store
-    behind ``ctx.artifacts``, whatever the order says.
+    behind ``ctx.artifacts``, whatever the order says. ``executions``: those of another executor, which makes the two one
+    place seen by two schedulers.
     """
 
     def __init__(
@@ -54,8 +55,9 @@ class InlineExecutor:
         jobs: Mapping[str, JobInfo] | None = None,
         artifacts: ArtifactStore | None = None,
         concurrency: int = 100,
+        executions: dict[str, InlineExecution] | None = None,
     ) -> None:
-        self.executions: dict[str, InlineExecution] = {}  # every one that was ever launched
+        self.executions = {} if executions is None else executions  # every one that was ever launched
         self._place, self._concurrency = "inline", concurrency
         self._clock, self._script = clock, script or Script()
         self._services, self._app = dict(services or {}), app
@@ -78,6 +80,8 @@ class InlineExecutor:
 
     async def launch(self, order: Order) -> None:
         """Nothing happens for an execution id that was launched before."""
+        if order.expires is not None and self._clock.monotonic() >= order.expires:
+            raise LaunchDelayed(f"the order for {order.execution_id} has expired: nothing was started")
         if order.execution_id not in self.executions:
             execution = InlineExecution(order, self._clock, self._artifacts)
             self.executions[order.execution_id] = execution
@@ -86,7 +90,8 @@ class InlineExecutor:
     async def follow(self, execution_id: str, cursor: str, seq: int, line: int) -> AsyncIterator[Sequence[Told]]:
         execution = self.executions.get(execution_id)
         if execution is None or execution.reaped:
-            yield [Finished(exit=Exit(reason="lost"), at=self._clock.now())]
+            message = f"nothing is known of {execution_id} here"
+            yield [Finished(exit=Exit(reason="lost", message=message), at=self._clock.now())]
             return
         async for batch in execution.follow(cursor, seq, line):
             yield batch
