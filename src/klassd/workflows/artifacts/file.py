@@ -91,7 +91,7 @@ class FileArtifacts:
 
     def _missing(self, key: str) -> ArtifactError:
         return ArtifactError(
-            f"artifact {key!r} of {writer_of(key)} is not in {self.root}: it was pruned with its run, or that execution "
+            f"artifact {key!r} of {writer_of(key)} is not in {self.root}: it was deleted, or that execution "
             "used another artifact store (compare `artifacts=` of both, or KLASSD_ARTIFACTS)"
         )
 

@@ -1,5 +1,5 @@
 """For tests: of your jobs and workflows (``context``, ``run_job``, ``run_workflow``), and of your own adapters
-(the conformance suites). Every name is loaded on first use; the suites need pytest, the rest does not.
+(the conformance suites). Every name is loaded on first use.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from klassd.workflows.testing.clock import VirtualClock as VirtualClock
     from klassd.workflows.testing.clock import VirtualLoop as VirtualLoop
     from klassd.workflows.testing.clock import run_virtual as run_virtual
+    from klassd.workflows.testing.executors import ExecutorConformance as ExecutorConformance
     from klassd.workflows.testing.inline import InlineExecutor as InlineExecutor
     from klassd.workflows.testing.kit import run_job as run_job
     from klassd.workflows.testing.kit import run_workflow as run_workflow
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
     from klassd.workflows.testing.results import WorkflowResult as WorkflowResult
     from klassd.workflows.testing.script import Script as Script
     from klassd.workflows.testing.script import ScriptedFailure as ScriptedFailure
+    from klassd.workflows.testing.stores import StoreConformance as StoreConformance
 
 _WHERE = {
     "ArtifactStoreConformance": "artifacts",
     "Deadlock": "clock",
+    "ExecutorConformance": "executors",
     "FakeClock": "clock",
     "InlineExecutor": "inline",
     "JobResult": "results",
@@ -37,6 +40,7 @@ _WHERE = {
     "RecordingContext": "recording",
     "Script": "script",
     "ScriptedFailure": "script",
+    "StoreConformance": "stores",
     "VirtualClock": "clock",
     "VirtualLoop": "clock",
     "WorkflowResult": "results",
