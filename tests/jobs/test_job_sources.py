@@ -134,7 +134,8 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
 def test_a_package_gives_the_jobs_of_all_its_modules_by_name(make: Make) -> None:
     package = make({
         "orders.py": JOB.format("Ship", "") + JOB.format("Bill", ""),
-        "deep/er/mails.py": "from klassd.workflows import job\n@job\ndef mail(ctx, to: str) -> None: ...\n",
+        "deep/__init__.py": "",
+            "deep/er/mails.py": "from klassd.workflows import job\n@job\ndef mail(ctx, to: str) -> None: ...\n",
         "plain.py": "import dataclasses\n@dataclasses.dataclass\nclass Count:\n    n: int\n    def run(self, ctx): ...\n",
     })  # fmt: skip
     assert [info.source for info in jobs_in(package)] == [

@@ -37,10 +37,12 @@ def is_open(type_: Any) -> bool:
 
 
 def alternatives(type_: Any) -> list[Any]:
-    """The members of a union, or the type itself."""
+    """The members of a union, the single values of a literal, or the type itself."""
     type_ = plain(type_)
     if get_origin(type_) in (Union, types.UnionType):
         return [each for part in get_args(type_) for each in alternatives(part)]
+    if get_origin(type_) is Literal:
+        return [Literal[value] for value in get_args(type_)]
     return [type_]
 
 
@@ -106,7 +108,7 @@ def _element_at(type_: Any, key: Step) -> Any:
         if key >= len(arguments):
             raise NoSuchMember(f"{describe(type_)} has no item {key}")
         return arguments[key]
-    inside = element(type_)
+    inside = next((hint for step, hint in members(type_).values() if step == key), None) or element(type_)
     if inside is None or not isinstance(key, int):
         raise NoSuchMember(f"{describe(type_)} has no item {key!r}")
     return inside
@@ -213,29 +215,20 @@ def fits(source: Any, target: Any) -> bool:
 def _fits(source: Any, target: Any) -> bool:
     if source == target:
         return True
-    if get_origin(source) is Literal:
-        return _literal_fits(get_args(source), target)
     if get_origin(target) is Literal:
         return False
-    return _class_fits(source, target) and _arguments_fit(source, target)
-
-
-def _literal_fits(values: tuple[Any, ...], target: Any) -> bool:
-    if get_origin(target) is Literal:
-        return set(values) <= set(get_args(target))
-    return all(_fits(type(value), target) for value in values)
+    if get_origin(source) is Literal:
+        return _fits(type(get_args(source)[0]), target)
+    return _class_fits(get_origin(source) or source, get_origin(target) or target) and _arguments_fit(source, target)
 
 
 def _class_fits(source: Any, target: Any) -> bool:
-    source, target = get_origin(source) or source, get_origin(target) or target
+    if is_typeddict(target):
+        return is_typeddict(source)  # of two, the JSON will tell
     if not isinstance(source, type) or not isinstance(target, type):
         return True
-    if is_typeddict(source) or is_typeddict(target):
-        return source is target or is_typeddict(source) == is_typeddict(target) or _of(target, Mapping)
-    if target is float and source is int:
-        return True
     try:
-        return issubclass(source, target)
+        return issubclass(source, target) or (source is int and target is float)
     except TypeError:  # a protocol that cannot be asked
         return True
 

@@ -13,6 +13,8 @@ from klassd.workflows.references import Condition, Reference, Wire, escaped, wir
 from klassd.workflows.rules.inputs import RESERVED
 from klassd.workflows.shapes import element, fits, item, members
 
+_KEYS = f"expected text, and none of {', '.join(RESERVED)}"
+
 
 class Wiring:
     """Writes values as data, and gathers the references they hold and what is wrong with them."""
@@ -61,11 +63,10 @@ class Wiring:
     def _object(self, parts: Iterable[tuple[Any, Any, Any, Any]], where: str) -> Any:
         data = {}
         for name, key, type_, value in parts:
-            if not isinstance(key, str) or key in RESERVED:
-                self._problem(
-                    where, f"the key {key!r} cannot stand beside a reference: expected text, and none of {', '.join(RESERVED)}"
-                )
-            data[key] = self.value(value, type_, f"{where}.{name}")
+            if isinstance(key, str) and key not in RESERVED:
+                data[key] = self.value(value, type_, f"{where}.{name}")
+            else:
+                self._problem(where, f"the key {key!r} cannot stand beside a reference: {_KEYS}")
         return data
 
     def _problem(self, where: str, problem: str) -> None:

@@ -22,6 +22,7 @@ from klassd.workflows.job_options import NodeOptions
 from klassd.workflows.model import workflow as model
 from klassd.workflows.nodes import Items, Node, Runs, call, not_
 from klassd.workflows.references import Condition, Reference, ReferenceMisuse, Wire, wire_of
+from klassd.workflows.rules import graph
 from klassd.workflows.shapes import element
 from klassd.workflows.wiring import Wiring
 
@@ -177,20 +178,18 @@ class Workflow:
         return defaults | given
 
     def _build(self, app: str) -> model.Definition:
-        from klassd.workflows.rules import graph
-
         problems = [*self._problems, *self._param_problems()]
-        nodes = tuple(self._node(spec, problems) for spec in self._specs)
+        strange: list[str] = []  # uses of what is not in this workflow: what the graph says of those would only repeat it
         definition = model.Definition(
             name=self.name,
-            nodes=nodes,
-            returns=self._return_value(problems),
+            nodes=tuple(self._node(spec, problems, strange) for spec in self._specs),
+            returns=self._return_value(problems, strange),
             params={name: _schema_of(field) for name, field in self._params.items()},
             app=app,
         )
-        problems += [each for each in graph.problems(definition) if each not in problems]
+        problems += [each for each in graph.problems(definition) if not each.startswith(tuple(strange))]
         if problems:
-            raise InvalidWorkflow(self.name, problems)
+            raise InvalidWorkflow(self.name, list(dict.fromkeys(problems)))
         return definition
 
     def _param_problems(self) -> Iterator[str]:
@@ -202,19 +201,23 @@ class Workflow:
             except (TypeError, ValueError) as error:
                 yield f"parameter {field.name!r}: {str(error).removeprefix(f'field {field.name!r}: ')}"
 
-    def _return_value(self, problems: list[str]) -> Any:
+    def _return_value(self, problems: list[str], strange: list[str]) -> Any:
         wiring = Wiring()
         data = wiring.value(self._returns, Any, "value")
-        problems += [f"returns: {each}" for each in [*wiring.problems, *self._strangers(wiring.wires, "")]]
+        self._note("returns: ", "", wiring, problems, strange)
         return data
 
-    def _node(self, spec: Spec, problems: list[str]) -> model.Node:
+    def _node(self, spec: Spec, problems: list[str], strange: list[str]) -> model.Node:
         """``spec`` as data; what is wrong with it goes to ``problems``."""
         build = NodeBuild(spec)
         node = build.node()
-        found = [*build.problems, *self._strangers(build.wires, spec.name)]
-        problems += [f"node {spec.name!r}: {each}" for each in dict.fromkeys(found)]
+        self._note(f"node {spec.name!r}: ", spec.name, build, problems, strange)
         return node
+
+    def _note(self, place: str, user: str, built: Wiring | NodeBuild, problems: list[str], strange: list[str]) -> None:
+        strangers = list(self._strangers(built.wires, user))
+        problems += [place + each for each in [*built.problems, *strangers]]
+        strange += [place] if strangers else []
 
     def _strangers(self, wires: Sequence[Wire], user: str) -> Iterator[str]:
         """References that mean nothing here."""
