@@ -12,6 +12,7 @@ from klassd.workflows.rules import conditions
 from klassd.workflows.rules.inputs import RESERVED, items_problem, markers, refs_in, show
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")  # fits a DNS label's length, a file name and a URL
+SHOWN = 12  # nodes of one cycle in a message
 _NAME_RULE = "expected a letter or digit, then at most 62 letters, digits, '.', '_' or '-'"
 
 
@@ -163,4 +164,5 @@ def _rotated(cycle: list[str], nodes: Mapping[str, Node]) -> list[str]:
 
 
 def _in_a_circle(cycle: list[str]) -> str:
-    return f"these nodes wait for each other: {' -> '.join([*cycle, cycle[0]])}"
+    shown = cycle if len(cycle) <= SHOWN else [*cycle[: SHOWN - 1], f"({len(cycle) - SHOWN:,} more)", cycle[-1]]
+    return f"these nodes wait for each other: {' -> '.join([*shown, cycle[0]])}"
