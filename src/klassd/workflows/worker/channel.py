@@ -6,9 +6,10 @@ One message a packet, its kind in the first byte:
     E text      Python's standard error
     P JSON      bars
     V JSON      a piece of an output value, the body of a ``val`` frame
-    R JSON      the result is recorded: {"outputs": manifest, "forked": bool}, and "value": the return value where it is short
+    R JSON      the result is recorded: {"outputs": manifest}, and "value": the return value where it is short
     X JSON      it failed: order.Error, and "cause"
     S           a service is ready
+    K           it ends and leaves processes behind
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ class Channel:
     def __init__(self, sock: socket.socket, marker: bytes) -> None:
         self._sock, self._marker = sock, marker
         self._lock = RLock()
-        self.forked = False
 
     def send(self, kind: bytes, body: bytes = b"", *, ordered: bool = True) -> None:
         with self._lock:

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from klassd.workflows.errors import InvalidInput, JobCancelled, KlassdError, PermanentError
+from klassd.workflows.errors import ConfigurationError, InvalidInput, JobCancelled, KlassdError, PermanentError
 from klassd.workflows.job import JobInfo, load_job
 from klassd.workflows.order import Order
 from klassd.workflows.worker.channel import Channel
@@ -19,7 +19,9 @@ from klassd.workflows.worker.context import OutputError, WorkerContext, output_b
 from klassd.workflows.worker.stdio import install
 
 SHORT = 1024  # bytes of a return value that goes along with the message that there is one
-_STARTS_PROCESSES = frozenset({"subprocess.Popen", "os.posix_spawn", "os.system", "os.fork", "os.forkpty"})
+_PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
+_MANIFEST = 2000  # bytes of JSON: it must fit the outcome record with all else
+_STOPPED = 128 + signal.SIGTERM
 
 
 class Unusable(Exception):
@@ -27,26 +29,28 @@ class Unusable(Exception):
 
 
 def run(order: Order, channel: Channel) -> NoReturn:
-    """Run the job and never return: the interpreter's own finalisation would touch every page it shares with its parent."""
+    """Run the job and never return: the interpreter's own finalisation would touch every page it shares with its parent.
+
+    SIGTERM is blocked when this is called: one that comes early waits until there is a handler for it."""
     install(channel)
-    sys.addaudithook(_note_processes(channel))
     context = WorkerContext(order, channel)
-    signal.signal(signal.SIGTERM, _on_stop(context))
-    code = _teardown(channel, _perform(order, channel, context))
+    stop = _Stop(context)
+    signal.signal(signal.SIGTERM, stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    code = _teardown(channel, _perform(order, channel, context, stop))
     os._exit(code)
 
 
-def _perform(order: Order, channel: Channel, context: WorkerContext) -> int:
+def _perform(order: Order, channel: Channel, context: WorkerContext, stop: _Stop) -> int:
     try:
-        info, instance, services, close = _prepare(order)
         try:
-            value = _call(info, instance, context, services)
+            value = _value(order, context, stop)
         finally:
-            close()
+            stop.over = True
         _record_result(channel, context, value)
         return 0
     except JobCancelled:
-        return 1
+        return _STOPPED
     except SystemExit as error:
         channel.record(40, f"the job called sys.exit({'' if error.code is None else repr(error.code)}) and has no result")
         return error.code if isinstance(error.code, int) else 1 if error.code else 0
@@ -56,37 +60,67 @@ def _perform(order: Order, channel: Channel, context: WorkerContext) -> int:
         _record_failure(channel, error.__cause__ or error, cause="input", retry=False)
     except BaseException as error:
         if context.cancelled and type(error).__name__ == "CancelledError":
-            return 1
+            return _STOPPED
         _record_failure(channel, error, retry=not isinstance(error, PermanentError))
     return 1
 
 
-def _prepare(order: Order) -> tuple[JobInfo, Any, dict[str, Any], Callable[[], None]]:
+def _value(order: Order, context: WorkerContext, stop: _Stop) -> Any:
+    info, instance, app = _prepare(order)
+    services, close = _services(info, app)
+    pid = os.getpid()
+    try:
+        return _call(info, instance, context, services, stop)
+    finally:
+        if os.getpid() != pid:
+            _end_forked()
+        close()
+
+
+def _end_forked() -> NoReturn:
+    """The job forked and its child came back from ``run`` as well: there is one result, the parent's."""
+    error = sys.exc_info()[1]
+    if error is not None:
+        sys.excepthook(type(error), error, error.__traceback__)
+    _flush()
+    os._exit(0 if error is None else 1)
+
+
+def _prepare(order: Order) -> tuple[JobInfo, Any, Any]:
     try:
         info = load_job(order.source)
-        instance = info.build(order.inputs)
-        services, close = _services(order, info)
+        return info, info.build(order.inputs), _app(order, info)
     except Exception as error:
         raise Unusable(str(error)) from error
-    return info, instance, services, close
 
 
-def _services(order: Order, info: JobInfo) -> tuple[dict[str, Any], Callable[[], None]]:
+def _app(order: Order, info: JobInfo) -> Any:
+    """Who makes the services, for a job that takes any."""
     if not info.services:
-        return {}, lambda: None
+        return None
     if not order.app:
         needed = ", ".join(service.__name__ for service in info.services.values())
-        raise KlassdError(f"{info.key} takes services ({needed}), but its app provides none: add app.provide(...)")
+        raise ConfigurationError(f"{info.key} takes services ({needed}), but its app provides none: add app.provide(...)")
     from klassd.workflows.app import load_app
 
-    return load_app(order.app).build_services(info.services)
+    return load_app(order.app)
 
 
-def _call(info: JobInfo, instance: Any, context: WorkerContext, services: dict[str, Any]) -> Any:
+def _services(info: JobInfo, app: Any) -> tuple[dict[str, Any], Callable[[], None]]:
+    if app is None:
+        return {}, lambda: None
+    try:
+        built: tuple[dict[str, Any], Callable[[], None]] = app.build_services(info.services)
+        return built
+    except ConfigurationError as error:
+        raise Unusable(str(error)) from error
+
+
+def _call(info: JobInfo, instance: Any, context: WorkerContext, services: dict[str, Any], stop: _Stop) -> Any:
     if not info.is_async:
         return instance.run(context, **services)
     if needs_loop(info):
-        return _call_on_loop(instance, context, services)
+        return _call_on_loop(instance.run(context, **services), stop)
     return _call_without_loop(instance.run(context, **services))
 
 
@@ -112,21 +146,17 @@ def _call_without_loop(coroutine: Any) -> Any:
     raise RuntimeError("the job awaited something although its run has no await; import asyncio in its module")
 
 
-def _call_on_loop(instance: Any, context: WorkerContext, services: dict[str, Any]) -> Any:
+def _call_on_loop(coroutine: Any, stop: _Stop) -> Any:
     import asyncio
 
     async def main() -> Any:
-        task = asyncio.current_task()
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
         assert task is not None
-
-        def stop() -> None:
-            context.cancelled = True
-            task.cancel()
-
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
-        if context.cancelled:
-            task.cancel()
-        return await instance.run(context, **services)
+        stop.cancel = lambda: loop.call_soon_threadsafe(task.cancel)
+        try:
+            return await coroutine
+        finally:
+            stop.over = True
 
     return asyncio.run(main())
 
@@ -138,11 +168,12 @@ def _record_result(channel: Channel, context: WorkerContext, value: object) -> N
     result = output_bytes(value, "the return value")
     short = len(result) <= SHORT
     outputs = {"": result, **context.outputs}
+    body: dict[str, object] = {"outputs": {name: (len(value), f"{zlib.crc32(value):08x}") for name, value in outputs.items()}}
+    if len(outputs) > 1 and len(json.dumps(body)) > _MANIFEST:
+        raise OutputError(f"{len(outputs)} outputs are too many for one record: put them together in one")
     for name, encoded in outputs.items():
         if name or not short:
             channel.value(name, encoded)
-    manifest = {name: (len(encoded), f"{zlib.crc32(encoded):08x}") for name, encoded in outputs.items()}
-    body: dict[str, object] = {"outputs": manifest, "forked": channel.forked}
     if short:
         body["value"] = result.decode()
     channel.send(b"R", json.dumps(body).encode("ascii"))
@@ -156,12 +187,11 @@ def _record_failure(
         channel.record(40, text)
     body = {
         "type": type(error).__name__,
-        "message": str(error)[:1000],
-        "traceback": text[-1200:],
+        "message": _text(error)[:1000],
+        "traceback": _last_lines(text, 1200),
         "retry": retry,
         "cause": cause,
         "stored": stored,
-        "forked": channel.forked,
     }
     channel.send(b"X", json.dumps(body).encode("ascii"))
 
@@ -172,12 +202,31 @@ def describe(error: BaseException) -> str:
         return str(error)
     from traceback import TracebackException
 
-    shown: BaseException = error.__cause__ if isinstance(error, PermanentError) and error.__cause__ else error
-    trace = TracebackException.from_exception(shown)
-    here = os.path.dirname(__file__)
-    while trace.stack and (trace.stack[0].filename.startswith(here) or "importlib" in trace.stack[0].filename):
+    ours = isinstance(error, KlassdError)
+    trace = TracebackException.from_exception((error.__cause__ if ours else None) or error)
+    while trace.stack and _is_ours(trace.stack[0].filename):
         trace.stack.pop(0)
-    return "".join(trace.format()).rstrip("\n")
+    if trace.stack:
+        return "".join(trace.format()).rstrip("\n")
+    return str(error) if ours else "".join(trace.format_exception_only()).rstrip("\n")
+
+
+def _is_ours(filename: str) -> bool:
+    return filename.startswith((_PACKAGE, "<frozen importlib")) or os.path.dirname(filename).endswith("importlib")
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as another:
+        return f"its text cannot be had: {another!r}"
+
+
+def _last_lines(text: str, most: int) -> str:
+    if len(text) <= most:
+        return text
+    tail = text[-most:]
+    return tail[tail.find("\n") + 1 :]
 
 
 def _teardown(channel: Channel, code: int) -> int:
@@ -189,31 +238,41 @@ def _teardown(channel: Channel, code: int) -> int:
     except BaseException as error:
         channel.record(40, f"teardown failed: {describe(error)}")
         code = code or 1
+    _flush()
+    if _has_children():
+        channel.send(b"K", ordered=False)
+    return code
+
+
+def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except (OSError, ValueError, AttributeError):
             continue
-    return code
 
 
-# -- signals and watching ---------------------------------------------------------------------------------------
+def _has_children() -> bool:
+    """Whether anything it started still lives: as a subreaper it is the parent of whatever was orphaned, too."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
-def _on_stop(context: WorkerContext) -> Callable[[int, Any], None]:
-    def handler(number: int, frame: Any) -> None:
-        if not context.cancelled:
-            context.cancelled = True
+class _Stop:
+    """The handler of SIGTERM: cancels the task of a coroutine, raises in the main thread of any other job."""
+
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
+        self.cancel: Callable[[], object] | None = None
+        self.over = False  # run has returned: there is nothing to interrupt any more
+
+    def __call__(self, number: int, frame: Any) -> None:
+        again, self._context.cancelled = self._context.cancelled, True
+        if again or self.over:
+            return
+        if self.cancel is None:
             raise JobCancelled("this execution was asked to stop")
-
-    return handler
-
-
-def _note_processes(channel: Channel) -> Callable[[str, tuple[Any, ...]], None]:
-    """Only a job that started processes can leave some behind: the others are spared the search."""
-
-    def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        if event in _STARTS_PROCESSES:
-            channel.forked = True
-
-    return hook
+        self.cancel()

@@ -42,7 +42,7 @@ def serve(module: str, control_fd: int) -> int:
     files = _prepare(module)
     control.sendall("".join([f"ready {processes.threads()}\n", *(f"file {path}\n" for path in files), ".\n"]).encode())
     signal.signal(signal.SIGCHLD, _ignore)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is the supervisor's to stop jobs in order
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # the supervisor stops jobs in order; a new one has to hear it
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
     gc.collect()
     gc.freeze()

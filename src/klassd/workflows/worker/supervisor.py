@@ -63,6 +63,7 @@ class Execution:
         self.requested: str | None = None
         self.effective: str | None = None  # what was requested before the result was recorded
         self.killed = False
+        self.leaves = False  # processes behind: it said so
         self.lost = False  # the process that made it died, and took it along
         self.bars: dict[str, Any] = {}
         self.bars_at = 0.0
@@ -182,11 +183,15 @@ class Supervisor:
     def _fork(self, execution: Execution, out: int, err: int, control: socket.socket) -> int:
         """Make the job's process; its pid, or 0 where that is told later, through ``born`` or ``stillborn``."""
         parent = self.identity.pid
-        pid = os.fork()
-        if pid == 0:
-            ours = [*self._handlers, self._wake_write, execution.sink, execution.out, execution.err, out, err]
-            become_job(parent, out, err, ours)
-            child.run(execution.order, Channel(control, execution.marker))
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            pid = os.fork()
+            if pid == 0:
+                ours = [*self._handlers, self._wake_write, execution.sink, execution.out, execution.err, out, err]
+                become_job(parent, out, err, ours)
+                child.run(execution.order, Channel(control, execution.marker))
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         return pid
 
     def born(self, execution: Execution, pid: int) -> None:
@@ -308,7 +313,7 @@ class Supervisor:
             if not message:
                 self._close_control(execution)
                 break
-            if message[:1] in b"PV":  # these have no place in the console, and no marker
+            if message[:1] in b"PVK":  # these have no place in the console, and no marker
                 self._message(execution, message)
             else:
                 execution.messages.append(message)
@@ -335,6 +340,8 @@ class Supervisor:
         elif kind == b"X":
             execution.failure = msgspec.json.decode(body)
             execution.effective = execution.requested
+        elif kind == b"K":
+            execution.leaves = True
 
     def _read(self, execution: Execution, which: str) -> bytes:
         fd = execution.out if which == "out" else execution.err
@@ -425,8 +432,10 @@ class Supervisor:
 
     def _suspicious(self, execution: Execution) -> bool:
         """Whether it may have left processes behind; the search costs more than a trivial job."""
-        record = execution.result or execution.failure or {"forked": True}
-        return bool(record.get("forked") or execution.status or execution.out >= 0 or execution.err >= 0)
+        orderly = os.waitstatus_to_exitcode(execution.status or 0) == (
+            0 if execution.result else 1 if execution.failure else None
+        )
+        return execution.leaves or not orderly or execution.out >= 0 or execution.err >= 0
 
     def _kill_strays(self, execution: Execution) -> None:
         processes.kill_group(execution.pid)

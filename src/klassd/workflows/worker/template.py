@@ -119,6 +119,8 @@ class Template:
             connection.tell(op="refused", id=order.execution_id, why=why, message=message)
         else:
             connection.tell(op="launched", id=order.execution_id)
+            if order.execution_id not in self._supervisor.executions:  # it came to its end without a start
+                self._tell(op="ended", id=order.execution_id)
 
     def _try(self, order: Order) -> tuple[str, str]:
         """Start it, or say why not."""
