@@ -50,7 +50,7 @@ _WHERE = {
     "run_workflow": "kit",
 }
 
-__all__ = list(_WHERE)
+__all__ = [*_WHERE]
 
 
 def __getattr__(name: str) -> object:
