@@ -20,8 +20,11 @@ $(READY): pyproject.toml scripts/venv
 	@scripts/venv $(PYTHON) $(VENV)
 	@touch $@
 
+demo: $(READY) ## run the samples in this terminal
+	@$(BIN)/python -m examples.demo
+
 test: $(READY) ## run the tests; TESTS=tests/rules runs a part of them
-	@$(BIN)/python -m pytest $(TESTS)
+	@$(BIN)/python -m pytest -n 2 $(TESTS)
 
 check: $(READY) ## format, lint, types, layers, and whether the documentation is true
 	$(BIN)/ruff format --check .

@@ -48,6 +48,10 @@ def test_names_for_type_checkers_and_for_run_time_are_the_same() -> None:
         assert f"from klassd.workflows.{module} import {name} as {name}\n" in source
 
 
+def test_every_lazy_name_is_public() -> None:
+    assert set(klassd.workflows.__all__) == {*klassd.workflows._WHERE, "__version__"}
+
+
 def test_an_unknown_public_name_is_told_with_the_known_ones() -> None:
     with pytest.raises(AttributeError, match=r"no attribute 'Wrokflow'; it has .*Workflow"):
         klassd.workflows.Wrokflow

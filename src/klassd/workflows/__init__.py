@@ -53,7 +53,27 @@ _WHERE = {
     "not_": "workflow",
 }
 
-__all__ = [*_WHERE, "__version__"]
+__all__ = [
+    "App",
+    "Artifact",
+    "Client",
+    "InvalidInput",
+    "InvalidWorkflow",
+    "Job",
+    "JobCancelled",
+    "JobContext",
+    "KlassdError",
+    "LocalExecutor",
+    "Node",
+    "PermanentError",
+    "Resources",
+    "Retry",
+    "Workflow",
+    "call",
+    "job",
+    "not_",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> object:
