@@ -26,14 +26,16 @@ _RELOADED = "KLASSD_DEV_RELOADED"  # tells the restarted process what has change
 
 def command(args: Namespace) -> int:
     paint = paint_for(sys.stderr if args.json else sys.stdout)
+    watched = Watched(() if args.no_reload else files_here())
     try:
         app = open_app(args.app)
         catalog = app_catalog(app)
     except Problem as problem:
         if args.no_reload or not os.environ.get(_RELOADED):
             raise
-        _wait_for_repair(problem, paint)
-    changed = asyncio.run(_dev(app, args, _banner(app, len(catalog.names()), args, paint)))
+        _wait_for_repair(problem, watched, paint)
+    watched = Watched(() if args.no_reload else loaded_files(), watched)
+    changed = asyncio.run(_dev(app, args, watched, _banner(app, len(catalog.names()), args, paint)))
     if changed:
         _begin_anew(changed)
     return OK
@@ -52,7 +54,7 @@ def _banner(app: App, names: int, args: Namespace, paint: Paint) -> list[str]:
     ]
 
 
-async def _dev(app: App, args: Namespace, banner: list[str]) -> list[str]:
+async def _dev(app: App, args: Namespace, watched: Watched, banner: list[str]) -> list[str]:
     """The files that have changed; empty when Ctrl+C ended it."""
     async with app_store(app, args) as store, app.client(store) as client, app.scheduler(store):
         with Interrupts() as interrupts, view_for(args.json) as view:
@@ -61,7 +63,7 @@ async def _dev(app: App, args: Namespace, banner: list[str]) -> list[str]:
             tasks = {
                 asyncio.create_task(interrupts.beyond(0)),
                 asyncio.create_task(overview.keep_up()),
-                asyncio.create_task(_changed_files(view, args.no_reload)),
+                asyncio.create_task(_changed_files(view, watched)),
             }
             done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in pending:
@@ -71,12 +73,11 @@ async def _dev(app: App, args: Namespace, banner: list[str]) -> list[str]:
     return next((result for result in results if isinstance(result, list)), [])
 
 
-async def _changed_files(view: View, never: bool) -> list[str]:
-    watched = Watched(loaded_files())
+async def _changed_files(view: View, watched: Watched) -> list[str]:
     complained: str | None = None
     while True:
         await asyncio.sleep(LOOK)
-        changed = [] if never else watched.changed()
+        changed = watched.changed()
         problem = broken(changed)
         if changed and problem is None:
             return changed
@@ -85,13 +86,12 @@ async def _changed_files(view: View, never: bool) -> list[str]:
         complained = problem
 
 
-def _wait_for_repair(problem: Problem, paint: Paint) -> None:
+def _wait_for_repair(problem: Problem, watched: Watched, paint: Paint) -> None:
     """A reload met code that cannot be imported: say so, and try again at the next change."""
     print(
         f"{paint('klassd:', BOLD, RED)} {problem.message}", *(f"  {hint}" for hint in problem.hints), sep="\n", file=sys.stderr
     )
     print(paint("waiting for a change; Ctrl+C ends it", DIM), file=sys.stderr, flush=True)
-    watched = Watched(files_here())
     while not (changed := watched.changed()):
         time.sleep(LOOK)
     _begin_anew(changed)

@@ -17,8 +17,10 @@ DEPTH = 3
 class Watched:
     """Files and what they looked like; ``changed`` compares."""
 
-    def __init__(self, files: Iterable[str]) -> None:
-        self._stamps = {file: _stamp(file) for file in files}
+    def __init__(self, files: Iterable[str], before: Watched | None = None) -> None:
+        """``before``: looked at before the code was imported, so that a change during the import is not missed."""
+        known: dict[str, Stamp | None] = before._stamps if before else {}
+        self._stamps: dict[str, Stamp | None] = {file: known[file] if file in known else _stamp(file) for file in files}
 
     def changed(self) -> list[str]:
         return [file for file, stamp in self._stamps.items() if _stamp(file) != stamp]

@@ -15,6 +15,7 @@ from klassd.workflows.model.run import Execution
 from klassd.workflows.model.states import NodeStatus, RunStatus
 
 _ARTIFACT = {"key", "size", "sha256"}  # media_type is left out where it is the default
+_TRACEBACK = "Traceback (most recent call last):"
 SHOWN_FAILURES = 5
 
 
@@ -50,8 +51,11 @@ def _compact(value: Any) -> str:
 
 
 def one_line(text: str | None) -> str:
-    """The first line of a message, safe to show."""
-    first = next((line for line in (text or "").splitlines() if line.strip()), "")
+    """The first line of a message, safe to show; of a traceback in it the line that says what was wrong."""
+    lines = [line.strip() for line in (text or "").splitlines() if line.strip()]
+    first = next(iter(lines), "")
+    if first.endswith(_TRACEBACK):
+        first = first.removesuffix(_TRACEBACK) + lines[-1]
     return harmless(first, colours=False)
 
 
