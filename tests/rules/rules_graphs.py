@@ -5,9 +5,10 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+from rules_world import FAILURE, FOR_GOOD, SUCCESS, node, ref, workflow
+
 from klassd.workflows.model.workflow import All, AnyOf, Compare, Condition, Definition, Node, Not, Outcome
 from klassd.workflows.rules.lifecycle import Verdict
-from rules_world import FAILURE, FOR_GOOD, SUCCESS, node, ref, workflow
 
 
 def random_workflow(rng: Random, most: int = 8) -> Definition:

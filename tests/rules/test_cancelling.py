@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from rules_world import FAILURE, FOR_GOOD, SUCCESS, World, node, workflow
+
 from klassd.workflows.model.states import NodeStatus, RunStatus
 from klassd.workflows.rules.advance import Begun, Cancelled
-from rules_world import FAILURE, FOR_GOOD, SUCCESS, World, node, workflow
 
 
 def begun(*nodes: Any, fate: Any = (SUCCESS, 1)) -> World:

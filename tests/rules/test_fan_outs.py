@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from rules_world import FAILURE, FOR_GOOD, STOPPED, SUCCESS, World, fresh, node, ref, run_to_the_end, workflow
+
 from klassd.workflows.model.run import NodeRow
 from klassd.workflows.model.states import NodeStatus, RunStatus
 from klassd.workflows.model.workflow import Node
 from klassd.workflows.rules.advance import Begun, Delta, TaskEnded, advance
 from klassd.workflows.rules.inputs import resolve
-from rules_world import FAILURE, FOR_GOOD, STOPPED, SUCCESS, World, fresh, node, ref, run_to_the_end, workflow
 
 
 def succeed(name: str, index: int, attempt: int) -> Any:

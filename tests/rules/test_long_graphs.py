@@ -1,13 +1,14 @@
-"""Ten thousand nodes: in a row, in a column, and all coming to an end in one decision. Nothing recurses, nothing is quadratic."""
+"""Ten thousand nodes: in a row, side by side, all ending in one decision. Nothing recurses, nothing is quadratic."""
 
 from __future__ import annotations
+
+from rules_world import FOR_GOOD, SUCCESS, fresh, node, workflow
 
 from klassd.workflows.model.states import NodeStatus, RunStatus
 from klassd.workflows.model.workflow import Definition, Outcome
 from klassd.workflows.rules import graph
 from klassd.workflows.rules.advance import Begun, Cancelled, TaskEnded, advance
 from klassd.workflows.rules.state import RunState
-from rules_world import FOR_GOOD, SUCCESS, fresh, node, workflow
 
 MANY = 10_000
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from rules_world import STOPPED, SUCCESS, node, ref, workflow
+
 from klassd.workflows.model.run import Execution, LoadedRun, NodeRow, Run
 from klassd.workflows.model.states import Cause, ExecutionStatus, NodeStatus, RunStatus
 from klassd.workflows.model.workflow import Definition
 from klassd.workflows.rules.advance import Begun, Cancelled, Delta, TaskEnded, advance
 from klassd.workflows.rules.state import RunState
-from rules_world import STOPPED, SUCCESS, node, ref, workflow
 
 QUEUED, RUNNING = ExecutionStatus.QUEUED, ExecutionStatus.RUNNING
 SUCCEEDED, FAILED = ExecutionStatus.SUCCEEDED, ExecutionStatus.FAILED

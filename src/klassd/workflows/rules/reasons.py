@@ -67,7 +67,8 @@ def _running(node: NodeState, now: float | None) -> str:
     if not retries:
         return ""
     soonest = min(retries, key=lambda task: task.not_before)
-    more = f", and {len(retries) - 1:,} more items wait for theirs" if len(retries) > 1 else ""
+    others = len(retries) - 1
+    more = f", and {others:,} more {'item' if others == 1 else 'items'}" if others else ""
     return _retry(soonest, node.node, now) + more
 
 
