@@ -22,7 +22,15 @@ from klassd.workflows.stores.sqlite.transaction import Transaction
 
 GROUP = 1000  # operations in one transaction at most: about 100 ms, so that other processes get their turn
 
-_MISFITS = (sqlite3.Error, OverflowError, UnicodeEncodeError)  # of a value: too long, beyond 64 bits, a lone surrogate
+# Faults of one operation's values: of a type SQLite has not, too long, beyond 64 bits, with a lone surrogate.
+_MISFITS = (
+    sqlite3.DataError,
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    OverflowError,
+    UnicodeError,
+)
 
 T = TypeVar("T")
 C = TypeVar("C")
@@ -179,11 +187,11 @@ def _attempt(transaction: Transaction, work: Work) -> Outcome:
     transaction.begin()
     try:
         value = work.do(transaction)
-    except sqlite3.OperationalError:
-        raise
     except _MISFITS as error:
         transaction.undo()
         return work, None, Unstorable(f"SQLite cannot hold a value of it: {error}")
+    except sqlite3.Error:
+        raise
     except Exception as error:
         transaction.undo()
         return work, None, error
@@ -207,10 +215,10 @@ class Reader(_Worker[sqlite3.Connection]):
 def _read(connection: sqlite3.Connection, work: Work) -> Outcome:
     try:
         return work, work.do(connection), None
-    except sqlite3.OperationalError:
-        raise
     except _MISFITS as error:
         return work, None, Unstorable(f"SQLite cannot look for it: {error}")
+    except sqlite3.Error:
+        raise
     except Exception as error:
         return work, None, error
 
