@@ -9,6 +9,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -36,7 +37,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def artifacts_url(self) -> str:
-        return self.artifacts or f"file://{os.path.join(os.path.abspath(self.state), 'artifacts')}"
+        return self.artifacts or f"file://{quote(os.path.join(os.path.abspath(self.state), 'artifacts'))}"
 
 
 # name -> how its text in a variable is read

@@ -27,7 +27,7 @@ from klassd.workflows.wake import Wake
 
 log = logging.getLogger("klassd.workflows")
 
-POLL = 1.0  # seconds between looks when no hint comes
+POLL = 1.0  # seconds between looks when no hint comes; hints of other processes can be lost
 LOOK_AROUND = 0.05  # seconds at least between looks for cancel requests and due runs
 LEASE = 15.0
 RECORD = 0.02  # seconds that a launch may wait for its record on the disk: so many are recorded ahead under load
@@ -47,6 +47,7 @@ class Scheduler:
         spawner: Spawner,
         call: Callable[[str, dict[str, Any]], object],
         lease: float = LEASE,
+        poll: float = POLL,
         queues: Sequence[str] | None = None,
         queue_caps: Mapping[str, int] | None = None,
         only: Sequence[str] | None = None,
@@ -57,6 +58,7 @@ class Scheduler:
         self._store, self._executor = store, executor
         self._clock, self._spawner = clock, spawner
         self._queues, self._only = queues, only
+        self._poll = poll
         self.owner = f"scheduler-{ids.token()[:12]}"
         self._lease = Lease(store, clock, self.owner, lease)
         self._dispatcher: Dispatcher[tuple[Keeper, Live]] = Dispatcher(executor.concurrency, queue_caps)
@@ -126,12 +128,12 @@ class Scheduler:
     async def _own_runs(self) -> None:
         while True:
             self._wake.clear()
-            wait = POLL
+            wait = self._poll
             try:
                 await self._claim()
                 wait = await self._look_around()
             except StoreError as error:
-                log.warning("the store is unavailable, looking again in %g s: %s", POLL, error)
+                log.warning("the store is unavailable, looking again in %g s: %s", wait, error)
             await self._wake.wait(wait)
 
     async def _claim(self) -> None:
@@ -207,7 +209,7 @@ class Scheduler:
                     keeper.cancel()
             self._next_due = await self._store.next_due(self._clock.now())
             due = math.inf if self._next_due is None else self._next_due - self._clock.now()
-            return max(0.001, min(POLL, due))
+            return max(0.001, min(self._poll, due))
         return LOOK_AROUND
 
 

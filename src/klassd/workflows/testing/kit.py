@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from klassd.workflows.workflow import Workflow
 
 LEASE = 30 * 86400.0  # seconds: nobody else is there to take a run, and every renewal is a step of the virtual clock
+POLL = 3600.0  # virtual seconds; the store in memory loses no hint
 Artifacts = ArtifactStore | str | os.PathLike[str] | None
 
 
@@ -160,6 +161,7 @@ def run_workflow(
             call=call_condition,
             config=dict(config or {}),
             lease=LEASE,
+            poll=POLL,
         )
         async with Client(store, clock, ids, TaskSpawner()) as client:
             run_id = await client.enqueue(workflow, params=params, tenant=tenant, tags=tags)
