@@ -138,8 +138,8 @@ class Scheduler:
 
     async def _claim(self) -> None:
         await self._lease.held()
-        while (room := self._room()) > 0:
-            now = self._clock.now()
+        while self._wants_runs():
+            room, now = self._room(), self._clock.now()
             claimed = await self._store.claim_runs(self.owner, room, now, self._queues, self._only)
             for loaded in claimed:
                 self._keep(loaded)
@@ -148,7 +148,14 @@ class Scheduler:
 
     def _room(self) -> int:
         """Claim no more than can start soon: what is hoarded here, an idle scheduler elsewhere cannot have."""
-        return self._dispatcher.free + math.floor(self._pace.per_second * AHEAD) - self._dispatcher.waiting
+        return self._dispatcher.free + self._ahead() - self._dispatcher.waiting
+
+    def _ahead(self) -> int:
+        return math.floor(self._pace.per_second * AHEAD)
+
+    def _wants_runs(self) -> bool:
+        """Not one by one: while there is work waiting, a claim is worth its transaction from half a load on."""
+        return self._room() > (self._ahead() // 2 if self._dispatcher.waiting else 0)
 
     def _keep(self, loaded: LoadedRun) -> None:
         try:
@@ -187,7 +194,7 @@ class Scheduler:
         self._dispatcher.ahead = min(self._executor.concurrency, math.floor(self._pace.per_second * RECORD))
         if not self._dispatching:
             self._dispatch()
-        if self._room() > 0:
+        if self._wants_runs():
             self._wake.set()
 
     def _dispatch(self) -> None:
