@@ -39,7 +39,6 @@ class Sockets:
         try:
             name = hashlib.sha256(os.fsencode(os.path.basename(self._path))).hexdigest()[:8]
             self._directory = os.path.join(socket_dir(os.path.dirname(self._path)), "w" + name)
-            os.makedirs(self._directory, 0o700, exist_ok=True)
             self._sender = _datagram()
         except (OSError, ConfigurationError) as error:
             self._directory = ""
@@ -69,9 +68,10 @@ class Sockets:
 
     def _bound(self, receiver: socket.socket, path: str) -> bool:
         try:
-            os.makedirs(self._directory, 0o700, exist_ok=True)  # whoever tidies /tmp may have taken it
+            socket_dir(os.path.dirname(self._path))  # once more: whoever tidies /tmp may have taken it
+            os.makedirs(self._directory, 0o700, exist_ok=True)
             receiver.bind(path)
-        except OSError as error:
+        except (OSError, ConfigurationError) as error:
             log.warning("changes of other processes will be noticed only by polling: %s", error)
             return False
         return True
