@@ -67,7 +67,7 @@ TABLE: dict[str, tuple[End | None, Exit, bool, Expected]] = {
     "success, then its supervisor is lost": (success(), Exit(reason="lost"), False, OK),
     "success, then a stop": (success(), Exit(), True, OK),
     "success, not stored": (success(stored=False), Exit(), False, failed(Cause.OUTPUT, "it succeeded, but an output")),
-    "success, not stored, why": (success(stored=False, error=FOR_GOOD), Exit(), False, for_good(Cause.OUTPUT, "Permanent")),
+    "success, not stored, why": (success(stored=False, error=FOR_GOOD), Exit(), False, for_good(Cause.OUTPUT, "it succ")),
     "success, not stored, stopped": (success(stored=False), Exit(), True, stopped("stopped")),
     # failures
     "failure": (failure(), Exit(exit_code=1), False, failed(Cause.EXCEPTION, "ValueError: no market")),
@@ -78,6 +78,7 @@ TABLE: dict[str, tuple[End | None, Exit, bool, Expected]] = {
     # no result
     "none, exit 0": (none(exit_code=0), Exit(), False, failed(Cause.NO_RESULT, "the process ended with exit code 0")),
     "none, exit 3": (none(exit_code=3), Exit(), False, failed(Cause.EXIT, "exit code 3 without a result")),
+    "none, lost with its maker": (none(cause="lost"), Exit(), False, machine(Cause.LOST, "the process is gone")),
     "none, SIGKILL": (none(signal=9), Exit(exit_code=1), False, failed(Cause.SIGNAL, "killed by signal 9 (SIGKILL)")),
     "none, an unnamed signal": (none(signal=63), Exit(), False, failed(Cause.SIGNAL, "killed by signal 63")),
     "no record, exit 0": (None, Exit(exit_code=0), False, failed(Cause.NO_RESULT, "the process ended")),
@@ -177,6 +178,20 @@ def test_an_output_that_never_arrived_fails_the_execution_by_name(given: dict[st
 def test_an_output_that_is_no_json_fails_the_execution(damaged: bytes) -> None:
     found = verdict(Finished(end=success(), outputs=VALUES | {"rows": damaged}), False)
     assert (found.status, found.cause) == (FAILED, Cause.OUTPUT)
+
+
+@pytest.mark.parametrize(
+    ("end", "exit_", "why"),
+    [
+        (success(stored=False), Exit(), ""),
+        (success(stored=False, error=FOR_GOOD), Exit(), ": PermanentError: never"),
+        (success(stored=False), Exit(message="'rows': not whole in the spool file"), ": 'rows': not whole in the spool file"),
+        (End(result="failure", stored=False, cause="output"), Exit(), ""),  # too many outputs for one record
+    ],
+)
+def test_an_output_that_could_not_be_stored_says_why(end: End, exit_: Exit, why: str) -> None:
+    found = verdict(Finished(end=end, exit=exit_, outputs=VALUES), False)
+    assert (found.cause, found.message) == (Cause.OUTPUT, f"it succeeded, but an output could not be stored{why}")
 
 
 def test_outputs_of_a_failure_are_not_kept() -> None:

@@ -103,6 +103,16 @@ def test_a_function_that_said_no_is_named_though_it_cannot_be_asked_again() -> N
     assert why_not_running(state, "b") == "omitted: m:f() was false"
 
 
+def test_the_reason_is_stored_with_the_node_so_that_every_reader_says_the_same() -> None:
+    state = after(node("a"), node("b", "a"), node("c", "a", when=Outcome("a", "succeeded")))
+    rows = advance(state, ended("a", FOR_GOOD), 1.0).nodes
+    assert {row.name: row.error for row in rows} == {
+        "a": "PermanentError: no",
+        "b": "a failed",
+        "c": "a.succeeded was false",
+    }
+
+
 def test_a_cancelled_node_says_so() -> None:
     state = after(node("a"), node("b", "a"), ends=(Cancelled(),))
     assert why_not_running(state, "b") == "cancelled"

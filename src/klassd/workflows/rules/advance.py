@@ -201,26 +201,31 @@ class _Decision:
             self._decide(self._ready.popleft())
 
     def _decide(self, node: NodeState) -> None:
-        """A pending node whose needs are all final: start it, or end it unstarted."""
-        if self._blocked(node.node):
-            self._end(node, "need_failed")
+        """A pending node whose needs are all final: start it, or end it unstarted, saying why."""
+        if obstacle := self._obstacle(node.node):
+            self._end(node, "need_failed", inputs.came_to(obstacle, self))
             return
         try:
             if not self._wanted(node.node):
-                self._end(node, "omit")
+                assert node.node.when is not None
+                self._end(node, "omit", f"{conditions.describe(node.node.when)} was false")
                 return
             if lacking := self._lacking(node.node):
                 raise Absent(lacking)
             self._begin_node(node)
         except Absent as absent:
-            self._end(node, "omit" if self.node_status(absent.node) is NodeStatus.OMITTED else "need_failed")
+            event = "omit" if self.node_status(absent.node) is NodeStatus.OMITTED else "need_failed"
+            self._end(node, event, inputs.came_to(absent.node, self))
         except (ConditionError, ResolveError) as error:
             self._end(node, "failed", str(error))
 
-    def _blocked(self, node: Node) -> bool:
-        """Whether a need came to a bad end that the node's condition does not speak of."""
+    def _obstacle(self, node: Node) -> str | None:
+        """A need that came to a bad end which the node's condition does not speak of."""
         bad = [need for need in node.needs if self.node_status(need) in BAD]
-        return bool(bad) and not (node.when is not None and conditions.outcomes(node.when).issuperset(bad))
+        if not bad or node.when is None:
+            return bad[0] if bad else None
+        spoken = conditions.outcomes(node.when)
+        return next((need for need in bad if need not in spoken), None)
 
     def _wanted(self, node: Node) -> bool:
         if node.when is None:
@@ -255,11 +260,11 @@ class _Decision:
     def _nothing_to_do(self, node: NodeState) -> None:
         match node.node.on_empty:
             case "omit":
-                self._end(node, "omit", items=[])
+                self._end(node, "omit", f"0 items in {inputs.show(node.node.over)}", items=[])
             case "succeed":
                 self._end(node, "empty", items=[])
             case "fail":
-                self._end(node, "failed", f"nothing to fan out over: {inputs.show(node.node.over)} is empty", items=[])
+                self._end(node, "failed", f"nothing to fan out over: 0 items in {inputs.show(node.node.over)}", items=[])
 
     def _end(self, node: NodeState, event: str, error: str | None = None, items: list[Any] | None = None) -> None:
         name = node.node.name

@@ -66,8 +66,8 @@ def _input(view: View, node: Node, name: str, value: Any, item: Any) -> Any:
     except Absent as absent:
         if name in node.optional:
             return None
-        found = view.node_status(absent.node)
-        raise ResolveError(f"node {node.name!r}, input {name!r}: {absent.node} was {found} and has no output") from None
+        found = came_to(absent.node, view)
+        raise ResolveError(f"node {node.name!r}, input {name!r}: {found} and has no output") from None
     except ResolveError as error:
         raise ResolveError(f"node {node.name!r}, input {name!r}: {error}") from None
 
@@ -181,6 +181,15 @@ def is_absent(name: str, view: View) -> bool:
     """Whether that node is final without an output. An omitted fan-out has one: no items, no outputs."""
     status = view.node_status(name)
     return status is not NodeStatus.SUCCEEDED and not (status is NodeStatus.OMITTED and view.mapped(name))
+
+
+_CAME_TO = {NodeStatus.FAILED: "failed", NodeStatus.SUCCEEDED: "succeeded", NodeStatus.RUNNING: "is running"}
+
+
+def came_to(name: str, view: View) -> str:
+    """What became of that node: ``publish failed``, ``publish was skipped``."""
+    status = view.node_status(name)
+    return f"{name} {_CAME_TO.get(status, f'was {status}')}"
 
 
 def absent_inputs(view: View, node: Node) -> list[str]:

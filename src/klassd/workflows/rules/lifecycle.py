@@ -143,6 +143,7 @@ BY_RECORD = frozenset({Cause.EXCEPTION, Cause.OUTPUT})
 
 _SENTENCES = {
     Cause.INPUT: "the inputs do not fit the job",
+    Cause.OUTPUT: "it succeeded, but an output could not be stored",
     Cause.DEADLINE: "ran longer than its timeout",
     Cause.START_DEADLINE: "did not start in time",
     Cause.OOM: "killed: it used more memory than its limit",
@@ -166,9 +167,7 @@ def verdict(finished: Finished, stop_requested: bool) -> Verdict:
     if end.requested == "deadline":
         return _unsuccessful(end, exit_, Cause.DEADLINE, _deadline_sentence(end))
     if end.result == "success":
-        return _unsuccessful(
-            end, exit_, Cause.OUTPUT, _error_sentence(end) or "it succeeded, but an output could not be stored"
-        )
+        return _unsuccessful(end, exit_, Cause.OUTPUT, _not_stored(end, exit_))
     if end.result == "failure":
         cause = _known(end.cause) or Cause.EXCEPTION
         return _unsuccessful(end, exit_, cause, _error_sentence(end) or _SENTENCES.get(cause, "the job failed"))
@@ -307,6 +306,11 @@ def _error_sentence(end: End) -> str:
     if end.error is None:
         return ""
     return f"{end.error.type}: {end.error.message}" if end.error.message else end.error.type
+
+
+def _not_stored(end: End, exit_: Exit) -> str:
+    why = _error_sentence(end) or exit_.message
+    return f"{_SENTENCES[Cause.OUTPUT]}: {why}" if why else _SENTENCES[Cause.OUTPUT]
 
 
 def _stop_sentence(end: End) -> str:

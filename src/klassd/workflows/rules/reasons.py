@@ -6,13 +6,9 @@ from collections.abc import Iterable
 
 from klassd.workflows.model.states import NodeStatus, RunStatus
 from klassd.workflows.model.workflow import Node
-from klassd.workflows.rules import conditions, inputs
-from klassd.workflows.rules.conditions import ConditionError
-from klassd.workflows.rules.inputs import Absent, ResolveError
 from klassd.workflows.rules.lifecycle import TaskStatus
 from klassd.workflows.rules.state import NodeState, RunState, TaskState
 
-BAD = (NodeStatus.FAILED, NodeStatus.CANCELLED, NodeStatus.SKIPPED)
 NAMED = 3
 
 
@@ -24,16 +20,10 @@ def why_not_running(state: RunState, node: str, now: float | None = None) -> str
             return _pending(state, found)
         case NodeStatus.RUNNING:
             return _running(found, now)
-        case NodeStatus.SKIPPED:
-            return f"skipped: {_culprit(state, found.node)}"
-        case NodeStatus.OMITTED:
-            return f"omitted: {_omission(state, found)}"
-        case NodeStatus.FAILED:
-            return f"failed: {found.error or 'no details'}"
-        case NodeStatus.CANCELLED:
-            return "cancelled"
         case NodeStatus.SUCCEEDED:
             return ""
+        case ended:
+            return f"{ended}: {found.error}" if found.error else str(ended)
 
 
 def why_run_not_done(state: RunState, now: float | None = None) -> str:
@@ -88,43 +78,6 @@ def _seconds(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s" if seconds >= 1 else "less than 1 s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _culprit(state: RunState, node: Node) -> str:
-    """The need that came to a bad end and that its condition does not speak of; else one whose output it lacks."""
-    spoken = conditions.outcomes(node.when) if node.when is not None else set()
-    names = [*(need for need in node.needs if need not in spoken), *inputs.absent_inputs(state, node), *node.needs]
-    name = next((name for name in names if state.nodes[name].status in BAD), None)
-    return _came_to(state, name) if name else "something it needs failed"
-
-
-def _omission(state: RunState, node: NodeState) -> str:
-    if node.items is not None:
-        return f"0 items in {inputs.show(node.node.over)}"
-    if name := _lacking(state, node.node):
-        return _came_to(state, name)
-    return f"{conditions.describe(node.node.when)} was false" if node.node.when is not None else "nothing to do"
-
-
-def _lacking(state: RunState, node: Node) -> str | None:
-    """The node whose output it would have needed; None: its condition decided."""
-    try:
-        if node.when is not None and not conditions.holds(node.when, state):
-            return None
-    except Absent as absent:
-        return absent.node
-    except (ConditionError, ResolveError):
-        pass  # a function, which cannot be asked here: if nothing it needs is missing, it said no
-    over = inputs.refs_in(node.over) if node.mapped else set()
-    absent_names = [*inputs.absent_inputs(state, node), *(name for name in sorted(over) if inputs.is_absent(name, state))]
-    return absent_names[0] if absent_names else None
-
-
-_CAME_TO = {NodeStatus.FAILED: "failed", NodeStatus.CANCELLED: "was cancelled", NodeStatus.SKIPPED: "was skipped"}
-
-
-def _came_to(state: RunState, name: str) -> str:
-    return f"{name} {_CAME_TO.get(state.nodes[name].status, 'was omitted')}"
 
 
 def _listed(names: Iterable[str]) -> str:
