@@ -72,7 +72,7 @@ class Mixed(Job):
             ctx.log(f"log {number}")
             print(f"stderr {number}", file=sys.stderr)
             logging.getLogger("my.logger").warning("logging %d", number)
-            os.write(2, b"raw %d\n" % number)
+        os.write(2, b"raw\n")
 
 
 class HalfALine(Job):
@@ -434,3 +434,23 @@ class Faulty(Job):
             ctx._channel._sock.send(message)
         ctx.log("still there")
         return "succeeded"
+
+
+class Prompts(Job):
+    def run(self, ctx: Any) -> None:
+        print("password: ", end="", flush=True)
+        wait_for_ever()
+
+
+class LogsConfigured(Job):
+    how: str
+
+    def run(self, ctx: Any) -> None:
+        log = logging.getLogger("shop")
+        if self.how == "level":
+            logging.getLogger().setLevel(logging.DEBUG)
+        elif self.how == "basicConfig level":
+            logging.basicConfig(level=logging.DEBUG)
+        log.debug("debug")
+        log.info("info")
+        log.warning("warning")

@@ -27,24 +27,21 @@ NAME = 128  # characters of a logger's name
 
 
 class Channel:
-    """``marker``: what is written into fd 1 before a message, so that the supervisor knows where it belongs."""
+    """``marker`` is written into ``out``, the pipe that fd 1 was at first, after each message: so the supervisor knows which
+    printed text came before it. After, so that a marker's message is never still to come; and not into fd 1, which the job
+    may have made a file of its own."""
 
-    def __init__(self, sock: socket.socket, marker: bytes) -> None:
-        self._sock, self._marker = sock, marker
+    def __init__(self, sock: socket.socket, marker: bytes, out: int) -> None:
+        self._sock, self._marker, self._out = sock, marker, out
         self._lock = RLock()
 
     def send(self, kind: bytes, body: bytes = b"", *, ordered: bool = True) -> None:
-        with self._lock:
+        with self._lock, contextlib.suppress(OSError):  # the supervisor is gone, and so shall we be
             if ordered:
-                self._mark()
-            with contextlib.suppress(OSError):  # the supervisor is gone, and so shall we be
-                self._sock.send(kind + body)
-
-    def _mark(self) -> None:
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed or replaced: then there is no order to keep
-            sys.stdout.flush()
-        with contextlib.suppress(OSError):
-            os.write(1, self._marker)
+                _flush()
+            self._sock.send(kind + body)
+            if ordered:
+                os.write(self._out, self._marker)
 
     def record(self, level: int, text: str, logger: str = "") -> None:
         """A record of ctx.log or logging, of one line or several."""
@@ -91,3 +88,8 @@ def _piece(text: str) -> tuple[str, str]:
     newline = text.rfind("\n", 0, TEXT)
     cut = newline + 1 if newline > 0 else TEXT
     return text[:cut], text[cut:]
+
+
+def _flush() -> None:
+    with contextlib.suppress(OSError, ValueError, AttributeError, RuntimeError):  # closed, replaced, or in use below us
+        sys.stdout.flush()

@@ -32,7 +32,7 @@ class WorkerContext:
 
     def __init__(self, order: Order, channel: Channel) -> None:
         self._order, self._channel = order, channel
-        self._bars = 0
+        self._tracks: list[str] = []  # names of bars under way
         self._artifacts: Artifacts | None = None
         self.run_id = order.run_id
         self.execution_id = order.execution_id
@@ -58,8 +58,8 @@ class WorkerContext:
         if total is None:
             hint = operator.length_hint(iterable, -1)
             total = None if hint < 0 else hint
-        self._bars += 1
-        name = name or ("" if self._bars == 1 else f"track-{self._bars}")
+        name = name or self._free_bar()
+        self._tracks.append(name)
         done, shown = 0, time.monotonic()
         self._bar(name, done, total)
         try:
@@ -71,13 +71,22 @@ class WorkerContext:
                     shown = now
                     self._bar(name, done, total)
         finally:
+            self._tracks.remove(name)
             self._bar(name, done, total)
+
+    def _free_bar(self) -> str:
+        """The execution's own bar, or one more where a track goes on in another: as many as are nested, however many there
+        are one after the other."""
+        depth = 1
+        while (name := "" if depth == 1 else f"track-{depth}") in self._tracks:
+            depth += 1
+        return name
 
     def _bar(self, name: str, at: float, of: float | None, text: str = "") -> None:
         bar: dict[str, object] = {"at": at, "of": of}
         if text:
             bar["text"] = str(text)[:200]
-        self._channel.bars({name: bar})
+        self._channel.bars({name[:64]: bar})
 
     def set_output(self, name: str, value: Any) -> None:
         if not isinstance(name, str) or not 0 < len(name) <= 128:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import sys
 import time
 
@@ -13,7 +14,8 @@ from klassd.workflows import __version__
 from klassd.workflows.frames import dumps, encode
 from klassd.workflows.order import End, Error, Order
 from klassd.workflows.worker.claim import Identity, claim, expired, fitting, leave_end
-from klassd.workflows.worker.supervisor import Execution, Supervisor
+from klassd.workflows.worker.execution import Execution
+from klassd.workflows.worker.supervisor import Supervisor
 
 SUCCEEDED, FAILED, UNUSABLE = 0, 1, 2
 ORDER = "KLASSD_ORDER"
@@ -50,6 +52,8 @@ def _sink(spool: str | None, order: Order, identity: Identity) -> int | None:
     if spool is not None:
         return claim(spool, order, identity)
     sink = os.dup(1)
+    if stat.S_ISFIFO(os.fstat(sink).st_mode):  # a deadline must hold while nobody reads what was said
+        os.set_blocking(sink, False)
     os.write(sink, encode(order.nonce, 0, "hello", 0, dumps(identity.hello(order.execution_id))))
     return sink
 
@@ -61,7 +65,8 @@ def _supervise(order: Order, sink: int, path: str, identity: Identity) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: supervisor.stop(execution, "stop", order.grace))
     while not ended:
         supervisor.turn(60.0)
-    return SUCCEEDED if execution.result and not execution.effective and not execution.unwritten else FAILED
+    succeeded = execution.result and not execution.effective and not execution.unwritten
+    return SUCCEEDED if succeeded else FAILED
 
 
 def end_path(order: Order, spool: str | None) -> str:

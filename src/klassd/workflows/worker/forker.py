@@ -79,6 +79,7 @@ def _fork_one(control: socket.socket, read: int, write: int) -> bool:
     if not head:
         return False
     rest = _exactly(control, int.from_bytes(head[:4], "big"))
+    parent = os.getpid()
     gc.disable()  # a collection in the child before it is set up would touch every page
     try:
         pid = os.fork()
@@ -86,7 +87,7 @@ def _fork_one(control: socket.socket, read: int, write: int) -> bool:
         control.send(b"err %d\n" % (error.errno or 0))
     else:
         if pid == 0:
-            _become_child(head[4:], rest, fds, (control.fileno(), read, write))
+            _become_child(parent, head[4:], rest, fds, (control.fileno(), read, write))
         control.send(b"pid %d\n" % pid)
     gc.enable()
     for fd in fds:
@@ -94,11 +95,11 @@ def _fork_one(control: socket.socket, read: int, write: int) -> bool:
     return True
 
 
-def _become_child(marker: bytes, order: bytes, fds: list[int], ours: tuple[int, ...]) -> NoReturn:
+def _become_child(parent: int, marker: bytes, order: bytes, fds: list[int], ours: tuple[int, ...]) -> NoReturn:
     gc.enable()
     out, err, control = fds
-    become_job(os.getppid(), out, err, [*ours, out, err])
-    child.run(_ORDER.decode(order), Channel(socket.socket(fileno=control), marker))
+    become_job(parent, out, err, [*ours, err])
+    child.run(_ORDER.decode(order), Channel(socket.socket(fileno=control), marker, out))
 
 
 def become_job(parent: int, out: int, err: int, close: list[int]) -> None:

@@ -44,29 +44,41 @@ def kill_group(pgid: int) -> None:
         os.killpg(pgid, signal.SIGKILL)
 
 
-def kill_strays(parent: int, known: set[int]) -> int:
-    """Kill every child of ``parent`` that is not ``known``: what a job left behind comes to its supervisor. How many."""
+def kill_strays(parent: int, leader: int, known: set[int]) -> int:
+    """Kill all that a job left behind: what descends from ``parent`` by way of none that is ``known``, and what is of the
+    group of its dead ``leader``. How many there were."""
+    if not os.path.exists("/proc/self/stat"):
+        kill_group(leader)
+        return 0
     killed: set[int] = set()
-    for _ in range(100):  # a stray's own children come up when it dies
-        strays = [pid for pid in _children(parent) if pid not in known and pid not in killed]
+    for _ in range(100):  # they may start others until they are dead
+        strays = {pid for pid in _strays(parent, known - {leader}) if pid not in killed}
         if not strays:
             break
         for pid in strays:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, 0)
-        killed.update(strays)
+        killed |= strays
     return len(killed)
 
 
-def _children(parent: int) -> Iterator[int]:
+def _strays(parent: int, known: set[int]) -> Iterator[int]:
+    above = dict(_processes())
+    for pid, ancestor in above.items():
+        while ancestor not in known and ancestor != parent and ancestor in above:
+            ancestor = above[ancestor]
+        if ancestor == parent and pid not in known:
+            yield pid
+
+
+def _processes() -> Iterator[tuple[int, int]]:
+    """(pid, parent) of every process that is not dead."""
     for name in os.listdir("/proc"):
         if name.isdigit():
             with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
                 state, ppid = file.read().rpartition(b")")[2].split()[:2]
-                if int(ppid) == parent and state != b"Z":
-                    yield int(name)
+                if state != b"Z":
+                    yield int(name), int(ppid)
 
 
 def threads() -> int:

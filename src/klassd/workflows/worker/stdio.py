@@ -45,7 +45,7 @@ class StandardError(io.TextIOBase):
 
     @property
     def buffer(self) -> Any:
-        return sys.__stderr__.buffer if sys.__stderr__ else None
+        return io.FileIO(2, "w", closefd=False)
 
 
 _prepared: io.TextIOBase | None = None
@@ -98,7 +98,26 @@ def install_logging(channel: Channel) -> None:
             root.removeHandler(other)
     if not root.handlers and root.level == logging.WARNING:
         root.setLevel(logging.INFO)
-    root.addHandler(Handler())
+    handler = Handler()
+    root.addHandler(handler)
+    _let_configure(logging, root, handler)
+
+
+def _let_configure(logging: Any, root: Any, handler: Any) -> None:
+    """``logging.basicConfig`` does nothing where there is a handler. A job that asks for a level shall get it, and one that
+    asks for a place of its own has left the console."""
+    original = logging.basicConfig
+
+    def basicConfig(**options: Any) -> None:  # noqa: N802
+        if options.keys() & {"filename", "stream", "handlers"}:
+            root.removeHandler(handler)
+            original(**options)
+        elif handler not in root.handlers:
+            original(**options)
+        elif options.get("level") is not None:
+            root.setLevel(options["level"])
+
+    logging.basicConfig = basicConfig
 
 
 class _WhenLoggingIsImported:

@@ -12,88 +12,54 @@ import select
 import signal
 import socket
 import time
-from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
-from klassd.workflows.frames import dumps, encode
-from klassd.workflows.order import End, Error, Order
+from klassd.workflows.frames import dumps
+from klassd.workflows.order import Order
 from klassd.workflows.worker import child, processes
 from klassd.workflows.worker.channel import Channel
 from klassd.workflows.worker.claim import Identity, fitting, leave_end, start_time
-from klassd.workflows.worker.console import LIMIT, Console
+from klassd.workflows.worker.console import LIMIT
+from klassd.workflows.worker.execution import LINGER, SHOW, TELL, Execution, Failure, Result
 from klassd.workflows.worker.forker import become_job
 
 READ = 64 * 1024  # bytes of one read: a pipe's whole capacity
 ROUND = 16  # reads of one pipe before the others get their turn
-SHOW = 0.1  # seconds between bars, and before an unfinished line is shown
-BEAT = 10.0  # seconds of silence before a sign of life
 REST = 0.002  # seconds a pipe is left alone that gave little twice within them: whole frames of a flood, not a few lines each
-TELL = 0.01  # seconds before growth of a console is told: a short job's is told with its end
-MARKER_WAIT = 0.05  # seconds a marker may be ahead of its message
-LINGER = 0.2  # seconds for pipes that something outlives the job with
 PACKET = 32 * 1024
+AGAIN = 1.0  # seconds before an outcome record that could not be written is tried again
 
 
-class Execution:
-    """One job's process as its supervisor sees it."""
+class _Piece(msgspec.Struct, frozen=True):
+    """Of an output value, as it will stand in its frame."""
 
-    def __init__(self, order: Order, sink: int, end_path: str = "", limit: int = LIMIT) -> None:
-        self.order = order
-        self.end_path = end_path
-        self.id = order.execution_id
-        self.sink = sink
-        self.console = Console(self.say, limit)
-        self.marker = b""
-        self.pid = 0
-        self.out = self.err = -1
-        self.control: socket.socket | None = None
-        self.messages: deque[bytes] = deque()
-        self.held = b""  # of fd 1, behind a marker whose message has not come
-        self.carry = b""  # of fd 1, perhaps the beginning of a marker
-        self.awaiting: float | None = None
-        self.grown_at: float | None = None
-        self.out_read_at = 0.0
-        self.resting: float | None = None
-        self.started_at = time.time()
-        self.deadline: float | None = None
-        self.kill_at: float | None = None
-        self.requested: str | None = None
-        self.effective: str | None = None  # what was requested before the result was recorded
-        self.killed = False
-        self.leaves = False  # processes behind: it said so
-        self.lost = False  # the process that made it died, and took it along
-        self.bars: dict[str, Any] = {}
-        self.bars_at = 0.0
-        self.beat_at = time.monotonic() + BEAT
-        self.values: list[bytes] = []
-        self.result: dict[str, Any] | None = None
-        self.failure: dict[str, Any] | None = None
-        self.warnings: list[str] = []
-        self.status: int | None = None
-        self.ended_at: float | None = None
-        self.unwritten: str | None = None
-        self._seq = 1  # the hello was frame 0
-        self._frames: list[bytes] = []
+    k: str
+    p: str
+    m: bool = False
 
-    def say(self, kind: str, body: bytes) -> None:
-        self._frames.append(encode(self.order.nonce, self._seq, kind, int(time.time() * 1e6), body))
-        self._seq += 1
 
-    def flush(self) -> bool:
-        """Write what was said, in one go. False: there was nothing."""
-        if not self._frames:
-            return False
-        data, self._frames = b"".join(self._frames), []
-        self.beat_at = time.monotonic() + BEAT
-        try:
-            while data:
-                data = data[os.write(self.sink, data) :]
-        except OSError as error:
-            self.unwritten = self.unwritten or f"its console could not be written: {error.strerror}"
-        return True
+class _Record(msgspec.Struct, frozen=True):
+    """Of ctx.log or logging, as it will stand in its frame."""
+
+    v: int
+    x: str
+    g: str = ""
+    m: bool = False
+
+
+class _Bar(msgspec.Struct, frozen=True):
+    at: float
+    of: float | None = None
+    text: str = ""
+
+
+_piece = msgspec.json.Decoder(_Piece).decode
+_record = msgspec.json.Decoder(_Record).decode
+_bars = msgspec.json.Decoder(dict[str, _Bar]).decode
+_result = msgspec.json.Decoder(Result).decode
+_failure = msgspec.json.Decoder(Failure).decode
 
 
 class Supervisor:
@@ -103,6 +69,7 @@ class Supervisor:
         self._ended, self._grew = ended, grew
         self.executions: dict[str, Execution] = {}
         self._by_pid: dict[int, Execution] = {}
+        self._unrecorded: list[tuple[float, Execution, bytes]] = []  # ended, but where is no room to write it
         self._handlers: dict[int, Callable[[], object]] = {}
         self._poll = select.poll()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -113,9 +80,9 @@ class Supervisor:
 
     # -- the loop -----------------------------------------------------------------------------------------------
 
-    def watch(self, fd: int, handler: Callable[[], object]) -> None:
+    def watch(self, fd: int, handler: Callable[[], object], event: int = select.POLLIN) -> None:
         self._handlers[fd] = handler
-        self._poll.register(fd, select.POLLIN)
+        self._poll.register(fd, event)
 
     def unwatch(self, fd: int) -> None:
         if self._handlers.pop(fd, None):
@@ -135,13 +102,18 @@ class Supervisor:
             if execution.grown_at is not None and now >= execution.grown_at + TELL:
                 execution.grown_at = None
                 self._grew(execution)
+            if execution.backlog or execution.muted:
+                self._regulate(execution)
+            if execution.unwritten and not execution.killed and execution.status is None and execution.pid:
+                self._kill(execution)  # what it goes on to say would be lost
+        while self._unrecorded and now >= self._unrecorded[0][0]:
+            self._record_end(*self._unrecorded.pop(0)[1:])
 
     def _patience(self, most: float) -> float:
         now = time.monotonic()
-        times = [now + most]
-        for execution in self.executions.values():
-            times.extend(_appointments(execution))
-        return max(0.0, min(times) - now)
+        times = [execution.next_time() for execution in self.executions.values()]
+        times += [when for when, _, _ in self._unrecorded]
+        return max(0.0, min([now + most, *times]) - now)
 
     def _on_signal(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -187,9 +159,9 @@ class Supervisor:
         try:
             pid = os.fork()
             if pid == 0:
-                ours = [*self._handlers, self._wake_write, execution.sink, execution.out, execution.err, out, err]
+                ours = [*self._handlers, self._wake_write, execution.sink, execution.out, execution.err, err]
                 become_job(parent, out, err, ours)
-                child.run(execution.order, Channel(control, execution.marker))
+                child.run(execution.order, Channel(control, execution.marker, out))
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         return pid
@@ -201,18 +173,33 @@ class Supervisor:
         self._by_pid[pid] = execution
         if execution.order.timeout is not None:
             execution.deadline = time.monotonic() + execution.order.timeout
-        handlers: tuple[tuple[int, Callable[[], object]], ...] = (
-            (execution.out, lambda: self._on_out_ready(execution)),
-            (execution.err, lambda: self._on_err(execution)),
-            (execution.control.fileno(), lambda: self._on_control(execution)),
-        )
-        for fd, handler in handlers:
+        for fd in (execution.out, execution.err, execution.control.fileno()):
             os.set_blocking(fd, False)
-            self.watch(fd, handler)
+        self._listen(execution)
         execution.say("start", dumps({"pid": pid, "start": start_time(pid)}))
         if execution.requested:  # asked to stop while it was being made
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
+
+    def _listen(self, execution: Execution) -> None:
+        if execution.out >= 0:
+            self.watch(execution.out, lambda: self._on_out_ready(execution))
+        if execution.err >= 0:
+            self.watch(execution.err, lambda: self._on_err(execution))
+        if execution.control:
+            self.watch(execution.control.fileno(), lambda: self._on_control(execution))
+
+    def _regulate(self, execution: Execution) -> None:
+        """Whoever reads the console is behind: the job waits for them at its own pipes, and nothing piles up here."""
+        if execution.backlog and not execution.muted:
+            execution.muted, execution.resting = True, None
+            for fd in (execution.out, execution.err, execution.control.fileno() if execution.control else -1):
+                self.unwatch(fd)
+            self.watch(execution.sink, lambda: None, select.POLLOUT)
+        elif not execution.backlog:
+            execution.muted = False
+            self.unwatch(execution.sink)
+            self._listen(execution)
 
     def ended(self, pid: int, status: int) -> None:
         """A child is dead and reaped: a job's process, or something that one left behind."""
@@ -239,41 +226,32 @@ class Supervisor:
 
     def _on_out(self, execution: Execution) -> bool:
         """Read fd 1 on. False: it is at its end, or nothing is there now."""
-        if execution.awaiting is not None:
-            return False
         data = self._read(execution, "out")
         if data:
-            self._place(execution, execution.carry + data)
+            self._place(execution, execution.carry + data, whole=len(data) < READ)
         return bool(data)
 
-    def _place(self, execution: Execution, data: bytes) -> None:
-        """Text of fd 1 and, where a marker stands, the message that belongs there."""
-        execution.carry = b""
-        while True:
-            text, marker, data = data.partition(execution.marker)
-            if not marker:
-                keep = _maybe_marker(text, execution.marker)
-                execution.carry = text[len(text) - keep :] if keep else b""
-                text = text[: len(text) - keep] if keep else text
-            if text:
-                execution.console.raw(1, text, time.monotonic())
-            if not marker:
-                return
-            self._drain_err(execution)
+    def _place(self, execution: Execution, data: bytes, whole: bool) -> None:
+        """Text of fd 1 and, where a marker stands, the message that belongs there. The message is sent before its marker is
+        written, so it is there. ``whole``: no marker is cut at the end of ``data``, for it is written in one go."""
+        *texts, last = data.split(execution.marker)
+        for text in texts:
+            self._print(execution, text)
+            if execution.ahead:
+                execution.ahead -= 1
+                continue
             if not execution.messages:
                 self._receive(execution)
-            if not execution.messages:
-                execution.held = data
-                execution.awaiting = time.monotonic() + MARKER_WAIT
-                return
-            self._message(execution, execution.messages.popleft())
+            if execution.messages:
+                self._drain_err(execution)
+                self._message(execution, execution.messages.popleft())
+        keep = 0 if whole else _maybe_marker(last, execution.marker)
+        execution.carry = last[len(last) - keep :]
+        self._print(execution, last[: len(last) - keep])
 
-    def _go_on(self, execution: Execution) -> None:
-        """The awaited message came, or will not."""
-        execution.awaiting = None
-        held, execution.held = execution.held, b""
-        if held:
-            self._place(execution, held)
+    def _print(self, execution: Execution, text: bytes) -> None:
+        if text:
+            execution.console.raw(1, text, time.monotonic())
 
     def _on_err(self, execution: Execution) -> bool:
         data = self._read(execution, "err")
@@ -287,58 +265,65 @@ class Supervisor:
                 return
 
     def _on_control(self, execution: Execution) -> None:
-        """Messages; those whose marker is not to be found are placed after all that was written before them."""
-        if not self._receive(execution):
-            return
-        if execution.awaiting is not None:
-            self._message(execution, execution.messages.popleft())
-            self._go_on(execution)
-        for _ in range(ROUND):
+        """Messages, each in its place: at its marker, or after all that was printed before it was sent."""
+        self._receive(execution)
+        for _ in range(ROUND):  # much more than a pipe holds
             if not execution.messages or not self._on_out(execution):
                 break
-        while execution.messages and execution.awaiting is None:
+        if execution.messages:
             self._drain_err(execution)
+        while execution.messages:
+            execution.ahead += 1
             self._message(execution, execution.messages.popleft())
 
-    def _receive(self, execution: Execution) -> bool:
-        """Take what messages there are. False: none came."""
-        control, before = execution.control, len(execution.messages)
+    def _receive(self, execution: Execution) -> None:
+        """Take what messages there are, a round of them."""
+        control = execution.control
         while control is not None and len(execution.messages) < ROUND:
             try:
                 message = control.recv(PACKET)
             except BlockingIOError:
-                break
+                return
             except OSError:
                 message = b""
             if not message:
                 self._close_control(execution)
-                break
+                return
             if message[:1] in b"PVK":  # these have no place in the console, and no marker
                 self._message(execution, message)
             else:
                 execution.messages.append(message)
-        return len(execution.messages) > before or bool(execution.messages)
 
     def _message(self, execution: Execution, message: bytes) -> None:
-        kind, body = message[:1], message[1:]
+        try:
+            self._understand(execution, message[:1], message[1:])
+        except (ValueError, msgspec.MsgspecError):  # not ours: the job has found the socket
+            note = "it sent its supervisor something that is no message"
+            if note not in execution.warnings:
+                execution.warnings.append(note)
+
+    def _understand(self, execution: Execution, kind: bytes, body: bytes) -> None:
         if kind in b"Ll":
             lines, _, rest = body.partition(b" ")
+            _record(b"{" + rest)
             execution.console.record(int(lines), rest, kind == b"l")
         elif kind == b"E":
             execution.console.raw(2, body, time.monotonic())
         elif kind == b"P":
+            _bars(body)
             execution.bars.update(msgspec.json.decode(body))
         elif kind == b"V":
+            _piece(body)
             execution.values.append(body)
         elif kind == b"S":
             execution.say("ready", b"{}")
         elif kind == b"R":
-            execution.result = msgspec.json.decode(body)
-            if (value := execution.result.get("value")) is not None:
-                execution.values.append(dumps({"k": "", "p": value}))
+            execution.result = _result(body)
+            if execution.result.value is not None:
+                execution.values.append(dumps({"k": "", "p": execution.result.value}))
             execution.effective = execution.requested
         elif kind == b"X":
-            execution.failure = msgspec.json.decode(body)
+            execution.failure = _failure(body)
             execution.effective = execution.requested
         elif kind == b"K":
             execution.leaves = True
@@ -368,28 +353,23 @@ class Supervisor:
     def _on_time(self, execution: Execution, now: float) -> None:
         if execution.resting is not None and now >= execution.resting:
             self._rested(execution)
-        if execution.awaiting is not None and now >= execution.awaiting:
-            self._go_on(execution)
         if execution.bars and now >= execution.bars_at + SHOW:
-            self._show_bars(execution, now)
+            execution.show_bars(now)
         since = execution.console.unfinished_since
         if since is not None and now >= since + SHOW:
             execution.console.give_out(now, SHOW)
         if execution.deadline is not None and now >= execution.deadline:
             self.stop(execution, "deadline", execution.order.grace)
         if execution.kill_at is not None and now >= execution.kill_at and execution.status is None and execution.pid:
-            execution.killed, execution.kill_at = True, None
-            processes.kill_group(execution.pid)
+            self._kill(execution)
         if now >= execution.beat_at:
             execution.say("beat", b"{}")
         if execution.ended_at is not None:
             self._wind_up(execution)
 
-    def _show_bars(self, execution: Execution, now: float) -> None:
-        bars, execution.bars, execution.bars_at = execution.bars, {}, now
-        body = dumps({"b": bars})
-        if len(body) < 8 * 1024:
-            execution.say("prog", body)
+    def _kill(self, execution: Execution) -> None:
+        execution.killed, execution.kill_at = True, None
+        processes.kill_group(execution.pid)
 
     def stop(self, execution: Execution, why: str, grace: float) -> None:
         """SIGTERM now, SIGKILL for the whole group after ``grace`` seconds. The first reason stands."""
@@ -418,53 +398,54 @@ class Supervisor:
         self._finish(execution, open_ends)
 
     def _take_the_rest(self, execution: Execution) -> None:
-        while self._on_out(execution):
-            pass
-        self._receive(execution)
-        if execution.awaiting is not None:
-            self._go_on(execution)
+        """All that a dead process can have left, and no more: something it has started may still be writing."""
+        for _ in range(ROUND):
+            if not self._on_out(execution):
+                break
+        for _ in range(4 * ROUND):
+            self._on_control(execution)
+            if execution.control is None or not _readable(execution.control.fileno()):
+                break
         self._drain_err(execution)
-        while execution.messages:
-            self._message(execution, execution.messages.popleft())
-            self._receive(execution)
-            while self._on_out(execution):
-                pass
 
     def _suspicious(self, execution: Execution) -> bool:
         """Whether it may have left processes behind; the search costs more than a trivial job."""
-        orderly = os.waitstatus_to_exitcode(execution.status or 0) == (
-            0 if execution.result else 1 if execution.failure else None
-        )
-        return execution.leaves or not orderly or execution.out >= 0 or execution.err >= 0
+        return execution.leaves or not execution.orderly() or execution.out >= 0 or execution.err >= 0
 
     def _kill_strays(self, execution: Execution) -> None:
-        processes.kill_group(execution.pid)
-        strays = processes.kill_strays(self.nursery, set(self._by_pid))
-        if strays:
+        if strays := processes.kill_strays(self.nursery, execution.pid, set(self._by_pid)):
             execution.warnings.append(f"{strays} process(es) it had started were still running and were killed")
 
     def _finish(self, execution: Execution, open_ends: bool) -> None:
         del self.executions[execution.id]
         self._by_pid.pop(execution.pid, None)
         self._close(execution)
+        self.unwatch(execution.sink)
         if open_ends:
             execution.warnings.append("something it had started kept its output open")
-        if execution.carry:
-            execution.console.raw(1, execution.carry, time.monotonic())
+        self._print(execution, execution.carry)
         if execution.bars:
-            self._show_bars(execution, time.monotonic())
+            execution.show_bars(time.monotonic())
         execution.console.close()
         for body in execution.values if execution.result else ():
             execution.say("val", body)
-        end = self._end_of(execution)
-        encoded = fitting(end)
+        os.set_blocking(execution.sink, True)  # nothing is left to supervise here
+        execution.flush()
+        encoded = fitting(execution.end())
         execution.say("end", encoded)
         execution.flush()
         os.close(execution.sink)
-        if execution.end_path:
-            with contextlib.suppress(OSError):
+        self._record_end(execution, encoded)
+
+    def _record_end(self, execution: Execution, encoded: bytes) -> None:
+        """Leave the outcome record; where the disk is full, again and again: nobody else knows it."""
+        try:
+            if execution.end_path:
                 leave_end(execution.end_path, encoded)
-        self._ended(execution)
+        except OSError:
+            self._unrecorded.append((time.monotonic() + AGAIN, execution, encoded))
+        else:
+            self._ended(execution)
 
     def _close(self, execution: Execution) -> None:
         for fd in (execution.out, execution.err):
@@ -474,62 +455,14 @@ class Supervisor:
         execution.out = execution.err = -1
         self._close_control(execution)
 
-    def _end_of(self, execution: Execution) -> End:
-        status = execution.status or 0
-        failure = execution.failure
-        result = "success" if execution.result else "failure" if failure else "none"
-        outputs = execution.result["outputs"] if execution.result else {}
-        error = None
-        if failure:
-            error = Error(**{name: failure[name] for name in ("type", "message", "traceback", "retry")})
-        cause, stored = (failure or {}).get("cause"), (failure or {}).get("stored", True)
-        if execution.lost and result == "none":
-            cause = "lost"
-        if execution.unwritten:
-            error = error or Error(type="OSError", message=execution.unwritten)
-            result, cause, stored, outputs = "failure" if failure else "success", cause or "output", bool(failure), {}
-        if not stored and result == "failure":
-            result = "success"
-        return End(
-            result=result,
-            error=error,
-            stored=stored,
-            requested=execution.effective if (execution.result or failure) else execution.requested,
-            cause=cause,
-            exit_code=os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else None,
-            signal=os.WTERMSIG(status) if os.WIFSIGNALED(status) and not execution.lost else None,
-            killed=execution.killed,
-            lines=execution.console.lines,
-            outputs={name: tuple(entry) for name, entry in outputs.items()},
-            warnings=tuple(execution.warnings),
-            started_at=execution.started_at,
-            finished_at=time.time(),
-        )
-
-
-def _appointments(execution: Execution) -> list[float]:
-    """When this execution wants to be looked at."""
-    times = [execution.beat_at]
-    if execution.grown_at is not None:
-        times.append(execution.grown_at + TELL)
-    if execution.resting is not None:
-        times.append(execution.resting)
-    if execution.awaiting is not None:
-        times.append(execution.awaiting)
-    if execution.bars:
-        times.append(execution.bars_at + SHOW)
-    if (since := execution.console.unfinished_since) is not None:
-        times.append(since + SHOW)
-    if execution.deadline is not None:
-        times.append(execution.deadline)
-    if execution.kill_at is not None:
-        times.append(execution.kill_at)
-    if execution.ended_at is not None:
-        times.append(execution.ended_at + LINGER)
-    return times
-
 
 def _maybe_marker(text: bytes, marker: bytes) -> int:
     """How many bytes at the end of ``text`` may be the beginning of a marker."""
     start = text.rfind(b"\x1e", max(0, len(text) - len(marker) + 1))
     return len(text) - start if start >= 0 and marker.startswith(text[start:]) else 0
+
+
+def _readable(fd: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))

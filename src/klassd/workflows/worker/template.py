@@ -21,7 +21,8 @@ from klassd.workflows.frames import dumps
 from klassd.workflows.order import Order
 from klassd.workflows.worker.claim import Identity, claim, expired, withdraw
 from klassd.workflows.worker.execute import end_path, leave_refusal, refuse_version
-from klassd.workflows.worker.supervisor import Execution, Supervisor
+from klassd.workflows.worker.execution import Execution
+from klassd.workflows.worker.supervisor import Supervisor
 
 IDLE = 60.0  # seconds without a connection and without a job before it ends
 PENDING = 1024 * 1024  # bytes a connection may be behind
