@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TextIO
 
-from klassd.workflows.cli.lines import Labels, line_text
+from klassd.workflows.cli.lines import Labels, Lines
 from klassd.workflows.cli.style import Paint, paint_for
 from klassd.workflows.cli.words import attempt_ended, node_ended, summary
 from klassd.workflows.client import NodeView, RunView
@@ -20,13 +20,14 @@ class Console:
     def __init__(self, definition: Definition, stream: TextIO, paint: Paint | None = None, aligned: bool = False) -> None:
         self.paint = paint or paint_for(stream)
         self.labels = Labels(definition, self.paint)
+        self._lines = Lines(self.paint)
         self._stream = stream
         self._aligned = aligned
         self._told_by_node = definition.kind == "workflow"
         self._mute = False
 
     def lines(self, lines: list[tuple[Execution, LogLine]]) -> None:
-        self.write([self._prefix(each.node, each.index) + line_text(line, self.paint) for each, line in lines])
+        self.write([self._prefix(each.node, each.index) + self._lines.text(each.id, line) for each, line in lines])
 
     def execution_ended(self, view: RunView, node: NodeView, execution: Execution) -> None:
         if said := attempt_ended(node, execution, self.paint):

@@ -7,8 +7,9 @@ time: the scheduler of ``klassd run`` lives on the same event loop and comes fir
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Protocol
 
 from klassd.workflows.client import Client, NodeView, RunView
@@ -19,6 +20,9 @@ from klassd.workflows.model.states import ExecutionStatus, NodeStatus
 LEAST = 0.05
 SHARE = 4  # rest at least so many times as long as the look took
 LINES = 2000  # read at once
+
+
+_Happened = tuple[Execution, LogLine] | Execution | NodeView
 
 
 class Listener(Protocol):
@@ -36,6 +40,7 @@ class Reader:
 
     number: int = 0
     text: str = ""
+    time: float = 0.0
 
     def take(self, lines: Iterable[LogLine]) -> list[LogLine]:
         fresh = []
@@ -46,6 +51,7 @@ class Reader:
                 line, self.text = _rest(line, len(self.text)), line.text
             else:
                 self.number, self.text = line.number + max(0, line.missing - 1), line.text
+            self.time = line.time
             fresh.append(line)
         return fresh
 
@@ -82,29 +88,47 @@ class Follower:
 
     async def look(self) -> RunView:
         view = await self.client.view(self.run_id)
-        ended = [
-            (node, each) for node in view.nodes for each in node.executions if each.status.final and each.id not in self._over
-        ]
-        self.listener.lines(await self._fresh_lines(view))
-        for node, execution in ended:
-            self._over.add(execution.id)
-            self.readers.pop(execution.id, None)
-            self.listener.execution_ended(view, node, execution)
-        for node in view.nodes:
-            if node.status.final and f"node {node.name}" not in self._over:
-                self._over.add(f"node {node.name}")
-                self.listener.node_ended(view, node)
+        happened = [*await self._lines(view), *self._ends(view)]
+        happened.sort(key=lambda each: each[0])
+        for _, lines in groupby(happened, key=lambda each: isinstance(each[1], tuple)):
+            self._tell(view, [each for _, each in lines])
         self.listener.seen(view)
         return view
 
-    async def _fresh_lines(self, view: RunView) -> list[tuple[Execution, LogLine]]:
-        """Of all consoles, in the order they were written."""
-        fresh: list[tuple[Execution, LogLine]] = []
+    def _tell(self, view: RunView, happened: list[_Happened]) -> None:
+        """Either lines, given together, or ends."""
+        if lines := [each for each in happened if isinstance(each, tuple)]:
+            self.listener.lines(lines)
+        for each in happened:
+            if isinstance(each, NodeView):
+                self.listener.node_ended(view, each)
+            elif isinstance(each, Execution):
+                self.listener.execution_ended(view, _node_of(view, each), each)
+
+    def _ends(self, view: RunView) -> Iterator[tuple[float, _Happened]]:
+        """Executions and nodes that have ended since the last look. None ends before its last line, whatever the clocks say."""
+        for node in view.nodes:
+            last = node.row.finished_at or 0.0 if node.row else 0.0
+            for each in node.executions:
+                reader = self.readers.get(each.id)
+                at = max(each.finished_at or 0.0, reader.time if reader else 0.0)
+                last = max(last, at)
+                if each.status.final and each.id not in self._over:
+                    self._over.add(each.id)
+                    self.readers.pop(each.id, None)
+                    yield at, each
+            if node.status.final and f"node {node.name}" not in self._over:
+                self._over.add(f"node {node.name}")
+                yield last, node
+
+    async def _lines(self, view: RunView) -> list[tuple[float, _Happened]]:
+        """What all consoles have to say since the last look."""
+        fresh: list[tuple[float, _Happened]] = []
         for node in view.nodes:
             for execution in node.executions:
                 if self._may_speak(execution):
-                    fresh += [(execution, line) for line in await self._read(execution)]
-        return sorted(fresh, key=lambda each: each[1].time)
+                    fresh += [(line.time, (execution, line)) for line in await self._read(execution)]
+        return fresh
 
     def _may_speak(self, execution: Execution) -> bool:
         if execution.id in self._over or execution.status is ExecutionStatus.QUEUED or not self.wanted(execution):
@@ -119,6 +143,10 @@ class Follower:
             given += reader.take(lines)
             if len(lines) < LINES:
                 return given
+
+
+def _node_of(view: RunView, execution: Execution) -> NodeView:
+    return next(node for node in view.nodes if node.name == execution.node)
 
 
 def tally(nodes: Iterable[NodeView]) -> dict[NodeStatus, int]:

@@ -38,17 +38,42 @@ class Labels:
         return self._paint(f"[{name}] ", self.colour(node))
 
 
-def line_text(line: LogLine, paint: Paint) -> str:
-    """The line without what is in front of it; markers say in words what is missing."""
+class Lines:
+    """The text of lines, without what is in front. Of a record of several lines only the first says its level."""
+
+    def __init__(self, paint: Paint) -> None:
+        self._paint = paint
+        self._last: dict[str, LogLine] = {}  # by execution
+
+    def text(self, execution_id: str, line: LogLine) -> str:
+        before, self._last[execution_id] = self._last.get(execution_id), line
+        return line_text(line, self._paint, continued=before is not None and _same_record(before, line))
+
+
+def _same_record(before: LogLine, line: LogLine) -> bool:
+    return line.stream == "log" and _record(line, 1) == _record(before, 0)
+
+
+def _record(line: LogLine, place: int) -> tuple[object, ...]:
+    """What all lines of a record have in common."""
+    return line.time, line.level, line.logger, line.stream, line.number - place
+
+
+def line_text(line: LogLine, paint: Paint, continued: bool = False) -> str:
+    """Markers say in words what is missing. ``continued``: the line before was of the same record."""
     if line.missing:
         return paint(f"… {line.missing} line{'s' * (line.missing > 1)} missing here ({_range(line)})", DIM, YELLOW)
     if line.cut_bytes:
         return paint(f"… {size(line.cut_bytes)} left out here: the console reached its limit", DIM, YELLOW)
     text = harmless(line.text, paint.on)
-    for level, word, colour in _LEVELS:
-        if line.level >= level:
-            return f"{paint(word, BOLD, colour)} {text}"
-    return paint(text, DIM) if 0 < line.level < 20 and "\x1b" not in text else text
+    if 0 < line.level < 20 and "\x1b" not in text:
+        return paint(text, DIM)
+    word = "" if continued else _level(line, paint)
+    return f"{word} {text}" if word else text
+
+
+def _level(line: LogLine, paint: Paint) -> str:
+    return next((paint(word, BOLD, colour) for level, word, colour in _LEVELS if line.level >= level), "")
 
 
 def _range(line: LogLine) -> str:

@@ -134,7 +134,21 @@ def _execution_rows(node: NodeView, execution: Execution, labels: Labels, now: f
 
 def _bar(bar: dict[str, Any]) -> ProgressBar:
     total = bar.get("of")
-    return ProgressBar(total=total or None, completed=min(bar.get("at") or 0, total or 0), width=BAR, pulse=not total)
+    return _progress_bar(total or None, min(bar.get("at") or 0, total or 0))
+
+
+def _progress_bar(total: float | None, done: float) -> ProgressBar:
+    """Colours of the terminal's own theme, so that it can be seen on light and dark; no red, which means failed."""
+    return ProgressBar(
+        total=total,
+        completed=done,
+        width=BAR,
+        pulse=not total,
+        style="bright_black",
+        complete_style="cyan",
+        finished_style="green",
+        pulse_style="cyan",
+    )
 
 
 def _bar_text(name: str, bar: dict[str, Any]) -> str:

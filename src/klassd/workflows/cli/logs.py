@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from klassd.workflows.cli.document import emit, line_document
 from klassd.workflows.cli.follow import Follower, Reader
-from klassd.workflows.cli.lines import Labels, line_text, stamp
+from klassd.workflows.cli.lines import Labels, Lines, stamp
 from klassd.workflows.cli.opening import reading_client
 from klassd.workflows.cli.problems import OK, Problem, did_you_mean
 from klassd.workflows.cli.style import Paint, paint_for
@@ -139,6 +139,7 @@ class Printer:
     def __init__(self, view: RunView, args: Namespace, wanted: Wanted) -> None:
         self._paint = paint_for()
         self._labels = Labels(view.definition, self._paint)
+        self._lines = Lines(self._paint)
         several = len(view.nodes) > 1 or view.nodes[0].node.mapped or args.follow or view.nodes[0].attempts > 1
         self._labelled = several and wanted.execution is None and view.run.kind == "workflow"
         self._write = self._writer(args)
@@ -157,7 +158,7 @@ class Printer:
 
     def _write_line(self, execution: Execution, line: LogLine, stamped: bool, paint: Paint) -> None:
         label = self._labels.prefix(execution.node, execution.index, aligned=paint.on) if self._labelled else ""
-        sys.stdout.write(f"{stamp(line, paint) if stamped else ''}{label}{line_text(line, paint)}\n")
+        sys.stdout.write(f"{stamp(line, paint) if stamped else ''}{label}{self._lines.text(execution.id, line)}\n")
 
     def execution_ended(self, view: RunView, node: NodeView, execution: Execution) -> None: ...
     def node_ended(self, view: RunView, node: NodeView) -> None: ...

@@ -15,7 +15,7 @@ from klassd.workflows.cli.problems import OK
 from klassd.workflows.cli.style import BOLD, DIM, RED, Paint, ago, clock_time, duration, paint_for
 from klassd.workflows.cli.text import harmless
 from klassd.workflows.cli.waits import node_waits, run_waits
-from klassd.workflows.cli.words import cause_text, node_took, one_line, took, value_text, why_not_run
+from klassd.workflows.cli.words import artifacts_in, cause_text, node_took, one_line, took, value_text, why_not_run
 from klassd.workflows.client import NodeView, RunView
 from klassd.workflows.model.run import Execution
 from klassd.workflows.model.states import NodeStatus
@@ -45,7 +45,7 @@ class Page:
     def __init__(self, view: RunView, paint: Paint, now: float, whole: bool) -> None:
         self._view, self._paint, self._now, self._whole = view, paint, now, whole
         self._labels = Labels(view.definition, paint)
-        self._width = max(60, shutil.get_terminal_size().columns)
+        self._width = max(60, shutil.get_terminal_size((120, 24)).columns)
         self._name_width = max((len(self._labels.name(node.name)) for node in view.nodes), default=0)
 
     def lines(self) -> Iterator[str]:
@@ -53,9 +53,16 @@ class Page:
         yield ""
         for node in self._view.nodes:
             yield from self._node(node)
-        if self._view.run.status.final and any(each.log_lines for node in self._view.nodes for each in node.executions):
+        yield from self._more()
+
+    def _more(self) -> Iterator[str]:
+        """Where the rest is."""
+        executions = [each for node in self._view.nodes for each in node.executions]
+        if executions:
             yield ""
-            yield self._paint(f"console  klassd logs {self._view.run.id}", DIM)
+            yield self._paint(f"console    klassd logs {self._view.run.id}", DIM)
+        if any(next(artifacts_in([each.output, each.outputs]), None) for each in executions):
+            yield self._paint(f"artifacts  klassd artifacts {self._view.run.id}", DIM)
 
     def _head(self) -> Iterator[str]:
         run, paint = self._view.run, self._paint

@@ -129,26 +129,28 @@ def why_not_run(view: RunView, node: NodeView) -> str:
 def summary(view: RunView, paint: Paint, labels: Labels) -> list[str]:
     """The end of a run: how it went, its output, and where to look on."""
     run = view.run
-    passed = duration((run.finished_at or 0) - (run.started_at or run.created_at)) if run.finished_at else ""
+    passed = duration(run.finished_at - (run.started_at or run.created_at)) if run.finished_at else ""
     name = labels.name(run.name) if run.kind == "job" else run.name
-    head = f"{paint.state(run.status)} {paint(name, BOLD)}{f' in {passed}' if passed else ''}"
-    lines = [f"{head}{_parts(view, paint)}  {paint(run.id, DIM)}"]
+    lines = [f"{paint.state(run.status)} {paint(name, BOLD)}{f' in {passed}' if passed else ''}"]
+    if len(view.nodes) > 1:
+        lines.append(f"  nodes   {_parts(view)}")
     if run.status is RunStatus.SUCCEEDED and run.output is not None:
         lines.append(f"  output  {value_text(run.output, 500)}")
     if run.status is RunStatus.FAILED:
         lines += failures(view, paint, labels)
-    return lines
+    if next(artifacts_in(run.output), None):
+        lines.append(paint(f"  files   klassd artifacts {run.id}", DIM))
+    return [*lines, paint(f"  more    klassd show {run.id}", DIM)]
 
 
-def _parts(view: RunView, paint: Paint) -> str:
-    if len(view.nodes) == 1:
-        return ""
-    parts = ", ".join(f"{count} {status}" for status, count in tally(view.nodes).items())
-    return paint(f"  {len(view.nodes)} nodes: {parts}", DIM)
+def _parts(view: RunView) -> str:
+    handled = " and handled" if view.run.status is RunStatus.SUCCEEDED else ""
+    counts = tally(view.nodes).items()
+    return ", ".join(f"{count} {status}{handled if status is NodeStatus.FAILED else ''}" for status, count in counts)
 
 
 def failures(view: RunView, paint: Paint, labels: Labels) -> list[str]:
-    """What failed and why, and the command that shows more."""
+    """What failed and why."""
     failed = [(node, each) for node in view.nodes for each in node.latest if each.status == "failed"]
     lines = [
         f"  {paint(labels.name(node.name, each.index), RED)}  {cause_text(each)}" for node, each in failed[:SHOWN_FAILURES]
@@ -157,4 +159,4 @@ def failures(view: RunView, paint: Paint, labels: Labels) -> list[str]:
         lines.append(f"  and {len(failed) - SHOWN_FAILURES} more")
     if not failed and view.run.error:
         lines.append(f"  {one_line(view.run.error)}")
-    return [*lines, paint(f"  more    klassd show {view.run.id}", DIM)]
+    return lines
