@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -49,7 +49,7 @@ class Fields:
         self.owner = owner
         self._fields = {field.name: field for field in fields}
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Field]:
         return iter(self._fields.values())
 
     def __getitem__(self, name: str) -> Field:
@@ -196,9 +196,8 @@ def _enc_hook(value: Any) -> Any:
 def _dec_hook(type_: Any, value: Any) -> Any:
     if hasattr(type_, "model_validate_json"):
         return _pydantic(type_, value)
-    if isinstance(value, str) and isinstance(type_, type) and issubclass(type_, os.PathLike):
-        path: Any = type_
-        return path(value)
+    if isinstance(value, str) and hasattr(type_, "__fspath__"):
+        return type_(value)
     raise ValueError(f"expected {describe(type_)}")
 
 
@@ -217,7 +216,7 @@ def _schema(type_: Any) -> dict[str, Any]:
     if hasattr(type_, "model_json_schema"):
         schema: dict[str, Any] = type_.model_json_schema(ref_template=f"#/$defs/{type_.__name__}/$defs/{{model}}")
         return schema
-    if isinstance(type_, type) and issubclass(type_, os.PathLike):
+    if hasattr(type_, "__fspath__"):
         return {"type": "string", "format": "path"}
     raise TypeError(
         f"type {describe(type_)} cannot travel as JSON; use a dataclass, a msgspec.Struct or plain types,"
