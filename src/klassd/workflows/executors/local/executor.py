@@ -28,7 +28,7 @@ from klassd.workflows.sockets import socket_dir
 log = logging.getLogger("klassd.workflows")
 
 STARTS = ("auto", "fork", "spawn")
-TRIES = 5  # templates in a row that were out of date before a launch gives up for the moment
+TRIES = 3  # templates in a row that were no good from their first order on before a launch goes its own way
 MAINTAIN = 60.0  # seconds
 SWEEP = 10  # times MAINTAIN; one look at every file of the spool directory
 MARGIN = 1.0  # seconds a supervisor has beyond the grace to kill its job itself, and to say so
@@ -133,7 +133,8 @@ class LocalExecutor:
                 return
             if await self._launch_from(link, module, order):
                 return
-        raise LaunchDelayed(f"the code of {module} changes faster than templates of it start")
+        self._templates.shun(module, "its templates do not last: its code changes all the time, or ends the process on import")
+        await self._launch_alone(module, order)
 
     async def _launch_from(self, link: Link, module: str, order: Order) -> bool:
         """Whether it is started. False: another template is needed."""
@@ -152,7 +153,7 @@ class LocalExecutor:
         if answer.why == "stale":
             self._templates.replace(module, link)
         elif answer.why == "unsafe":
-            self._templates.mark_unsafe(module, link, answer.message)
+            self._templates.shun(module, answer.message)
         else:
             raise LaunchDelayed(f"{order.execution_id} was not started ({answer.why}): {answer.message}")
         return False

@@ -15,7 +15,7 @@ log = logging.getLogger("klassd.workflows")
 
 START = 10.0  # seconds a launch waits for a new template before it goes its own way
 IDLE = 600.0  # seconds without a launch after which a template is one too many
-UNSAFE = 600.0  # seconds before a module that could not be forked gets another chance
+SHUN = 60.0  # seconds before a module that could not be forked gets another chance: its author may have mended it
 PATIENCE = 2.0  # seconds that idle templates have to end when the executor closes
 PREFIX = "t-"  # of a template's socket
 
@@ -27,7 +27,7 @@ class Templates:
         self._begin, self._make, self._sockets = begin, make, sockets
         self._current: dict[str, asyncio.Task[Link]] = {}
         self._children: dict[Link, Child] = {}
-        self._unsafe: dict[str, float] = {}  # module -> until when
+        self._shunned: dict[str, float] = {}  # module -> until when
         self._reasons: dict[str, str] = {}
 
     # -- one for a launch ---------------------------------------------------------------------------------------
@@ -35,7 +35,7 @@ class Templates:
     async def ready(self, module: str) -> Link | None:
         """The template of ``module``. None: it cannot be forked from, or not yet; start a process of its own instead.
         Raises ``LaunchRefused`` or ``LaunchDelayed`` when it died while it started."""
-        if self._unsafe.get(module, 0.0) > asyncio.get_running_loop().time():
+        if self._shunned.get(module, 0.0) > asyncio.get_running_loop().time():
             return None
         task = self._current.get(module)
         if task is None:
@@ -47,7 +47,7 @@ class Templates:
             return None
         link = self._outcome(module, task)
         if not link.hello.result().fork:
-            self.mark_unsafe(module, link, link.hello.result().reason)
+            self.shun(module, link.hello.result().reason)
             return None
         return link
 
@@ -85,10 +85,13 @@ class Templates:
             self._drop(module, task)
             _retire(link)
 
-    def mark_unsafe(self, module: str, link: Link, reason: str) -> None:
-        self._unsafe[module] = asyncio.get_running_loop().time() + UNSAFE
+    def shun(self, module: str, reason: str) -> None:
+        """Do without templates of this module for a while."""
+        self._shunned[module] = asyncio.get_running_loop().time() + SHUN
         self._note(module, reason or "its template cannot fork safely")
-        self.replace(module, link)
+        task = self._current.get(module)
+        if task and _is_ready(task):
+            self.replace(module, task.result())
 
     def lost(self, link: Link) -> None:
         """Its connection has ended."""
