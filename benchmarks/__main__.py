@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import sys
+import time
 
 from benchmarks import measures, processes, report
 from benchmarks.peers import measure_installed
@@ -17,28 +18,31 @@ def main() -> int:
     args = _arguments()
     processes.adopt_orphans()
     scale = 0.02 if args.quick else 1.0
-    print(f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}\n", flush=True)
     figures = measures.limits(scale)
     for name in args.only or measures.ALL:
         print(f"measuring: {name}", file=sys.stderr)
         figures |= asyncio.run(measures.ALL[name](scale))
-    print(report.table(figures))
     peers = {} if args.only or args.no_peers else measure_installed(scale)
-    if peers:
-        print("\nThe same job with other engines\n" + report.peers_table(figures, peers))
+    text = "\n\n".join([_machine(), report.table(figures), *([report.peers_table(figures, peers)] if peers else [])])
+    print(text)
     if args.json:
         with open(args.json, "w") as file:
-            json.dump({"figures": figures, "peers": peers}, file, indent=2)
+            json.dump({"figures": figures, "peers": peers, "text": text}, file, indent=1)
+            file.write("\n")
     return 0
+
+
+def _machine() -> str:
+    load = os.getloadavg()[0]
+    system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    return f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, load {load:.1f} at the end, {system}"
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--json", metavar="FILE", help="write the figures there too")
     parser.add_argument("--only", nargs="+", choices=measures.ALL, metavar="NAME", help=f"of {', '.join(measures.ALL)}")
-    parser.add_argument(
-        "--quick", action="store_true", help="a fiftieth of everything: shows that it works, not how fast it is"
-    )
+    parser.add_argument("--quick", action="store_true", help="a fiftieth of everything: shows that it works")
     parser.add_argument("--no-peers", action="store_true", help="leave other engines out though they are installed")
     return parser.parse_args()
 

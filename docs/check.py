@@ -8,6 +8,7 @@ A generated part stands between ``<!-- generated: NAME -->`` and ``<!-- end -->`
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -119,6 +120,10 @@ def _commands() -> str:
     return _table("command", "it does", [_row(f"`klassd {name}`", COMMANDS[name][0]) for name in COMMANDS])
 
 
+def _figures() -> str:
+    return f"```text\n{json.loads((ROOT / 'benchmarks' / 'figures.json').read_text())['text']}\n```\n"
+
+
 def _commented(path: str | None, pattern: str) -> list[tuple[str, str]]:
     """What the code's own comments say of each line that fits: (name, comment)."""
     assert path
@@ -137,6 +142,7 @@ def _table(first: str, others: str, rows: list[str]) -> str:
 GENERATED: dict[str, Callable[[], str]] = {
     **{f"states of {'an' if machine == 'execution' else 'a'} {machine}": _states(machine) for machine in TABLES},
     "causes": _causes,
+    "figures": _figures,
     "settings": _settings,
     "commands": _commands,
 }

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
 PLACE = ".bench"
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -37,9 +38,9 @@ def install(name: str) -> str | None:
         return None
 
 
-def measure_installed(scale: float) -> dict[str, dict]:
+def measure_installed(scale: float) -> dict[str, dict[str, Any]]:
     """Figures of every peer that is installed, by the name to show."""
-    figures: dict[str, dict] = {}
+    figures: dict[str, dict[str, Any]] = {}
     for name in PEERS:
         if os.path.exists(_ready(name)):
             print(f"measuring: {name}", file=sys.stderr)
@@ -47,7 +48,7 @@ def measure_installed(scale: float) -> dict[str, dict]:
     return figures
 
 
-def measure(name: str, scale: float) -> dict[str, dict]:
+def measure(name: str, scale: float) -> dict[str, dict[str, Any]]:
     command = [_python(name), "-m", f"benchmarks.peers.{name}_peer", str(scale)]
     try:
         done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=MINUTES * 60)

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import sys
+from typing import Any
 
 from benchmarks import measures, peers, processes, report
 
@@ -14,7 +15,7 @@ def main() -> int:
     args = _arguments()
     processes.adopt_orphans()
     scale = 0.02 if args.quick else 1.0
-    found: dict[str, dict] = {}
+    found: dict[str, dict[str, Any]] = {}
     for name in args.only or peers.PEERS:
         print(f"installing and measuring: {name}", file=sys.stderr)
         reason = peers.install(name)
@@ -31,9 +32,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
     parser.add_argument("--json", metavar="FILE", help="write the figures there too")
     parser.add_argument("--only", nargs="+", choices=peers.PEERS, metavar="NAME", help=f"of {', '.join(peers.PEERS)}")
-    parser.add_argument(
-        "--quick", action="store_true", help="a fiftieth of everything: shows that it works, not how fast it is"
-    )
+    parser.add_argument("--quick", action="store_true", help="a fiftieth of everything: shows that it works")
     return parser.parse_args()
 
 

@@ -22,7 +22,7 @@ def main() -> None:
         url = f"redis+socket://{socket}"
         app.conf.update(broker_url=url, result_backend=url)
         used_again = _measure(url, common.scaled(1000), [], fresh=False)
-        fresh = _measure(url, common.scaled(100), ["--max-tasks-per-child", "1"], fresh=True)
+        fresh = _measure(url, common.scaled(50), ["--max-tasks-per-child", "1"], fresh=True)
     common.tell(**{"celery": used_again, "celery --max-tasks-per-child 1": fresh})
 
 
@@ -41,7 +41,7 @@ def _measure(url: str, count: int, options: list[str], fresh: bool) -> dict[str,
     with common.background([*worker, "-l", "ERROR", "--without-gossip", "--without-mingle", *options], BENCH_REDIS=url):
         _one()
         figures = common.drain(count, enqueue, lambda: finished)
-        start = common.latency(common.scaled(100), _one)
+        start = common.latency(common.scaled(20 if fresh else 100), _one)
     return {**figures, "start_p50_ms": start, "fresh": fresh, "kept": "Redis, fsync every second"}
 
 
