@@ -13,7 +13,7 @@ import pytest
 from local_help import is_gone, open_gate, wait_until
 
 from klassd.workflows.errors import LaunchDelayed
-from klassd.workflows.executors.local import adoption, executor, identity
+from klassd.workflows.executors.local import adoption, control, executor, identity
 from klassd.workflows.frames import dumps, encode
 from klassd.workflows.testing.executors import hear, hear_until, run
 
@@ -196,27 +196,51 @@ def test_a_template_that_dies_is_replaced_at_the_next_launch(place):
     assert heard.finished.end.result == "success" and old != new
 
 
-def test_a_job_whose_template_is_stuck_is_stopped_all_the_same(place, monkeypatch):
+@pytest.mark.parametrize("adopted", [False, True])
+def test_a_job_whose_template_is_stuck_is_stopped_all_the_same(place, monkeypatch, adopted):
     monkeypatch.setattr(adoption, "HANDSHAKE", 0.1)
     monkeypatch.setattr(executor, "MARGIN", 0.0)
 
     async def check():
         order = place.order("Gated", {"gate": place.gate(), "witness": place.witness})
-        async with place.executor() as first:
+        async with place.executor() as first, place.executor() as second:
             await first.launch(order)
             await hear_until(first, order.execution_id, "before")
-        template, job = place.introduced(order.execution_id)
-        os.kill(template.pid, signal.SIGSTOP)
-        try:
-            async with place.executor() as second:
-                await second.stop(order.execution_id, 0.0)
+            template, job = place.introduced(order.execution_id)
+            os.kill(template.pid, signal.SIGSTOP)
+            try:
+                await (second if adopted else first).stop(order.execution_id, 0.0)
                 await asyncio.to_thread(wait_until, lambda: is_gone(job.pid))
+            finally:
                 os.kill(template.pid, signal.SIGCONT)
-                return await hear(second, order.execution_id)
-        finally:
-            os.kill(template.pid, signal.SIGCONT)
+            return await hear(first, order.execution_id)
 
     assert run(check).finished.end.result == "none"
+
+
+def test_a_template_that_does_not_answer_is_replaced_and_starts_nothing_twice_when_it_wakes(place, monkeypatch):
+    monkeypatch.setattr(control, "ANSWER", 0.1)
+
+    async def check():
+        first, second = (place.order("Notes", {"witness": place.witness}) for _ in range(2))
+        async with place.executor() as own:
+            await own.launch(first)
+            await hear(own, first.execution_id)
+            template = place.introduced(first.execution_id)[0]
+            os.kill(template.pid, signal.SIGSTOP)
+            try:
+                with pytest.raises(LaunchDelayed, match="does not answer"):
+                    await own.launch(second)
+                monkeypatch.setattr(control, "ANSWER", 10.0)
+                await own.launch(second)
+                heard = await hear(own, second.execution_id)
+            finally:
+                os.kill(template.pid, signal.SIGCONT)
+            await asyncio.to_thread(wait_until, lambda: is_gone(template.pid))
+            return heard
+
+    assert run(check).finished.end.result == "success"
+    assert len(place.noted()) == 2
 
 
 def test_descriptors_and_zombies_do_not_grow_over_300_launches(place):

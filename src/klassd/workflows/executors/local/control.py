@@ -38,6 +38,8 @@ class Ended(msgspec.Struct, frozen=True, tag_field="op", tag="ended"):
     id: str
 
 
+ANSWER = 10.0  # seconds a template has to answer; it may be stopped, or stuck
+
 _decode = msgspec.json.Decoder(Hello | Launched | Refused | Grew | Ended).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -53,6 +55,7 @@ class Link(asyncio.Protocol):
         self._received = b""
         self._unsent: list[bytes] = []
         self._answers: dict[str, asyncio.Future[Launched | Refused]] = {}
+        self._watchdog: asyncio.TimerHandle | None = None
         self.hello: asyncio.Future[Hello] = self._loop.create_future()
         self.live: set[str] = set()
         self.used_at = self._loop.time()
@@ -61,11 +64,12 @@ class Link(asyncio.Protocol):
     # -- what a scheduler says ----------------------------------------------------------------------------------
 
     async def launch(self, order: Order) -> Launched | Refused:
-        """Raises ConnectionError when the template goes away before it answers."""
+        """Raises ConnectionError when the template goes away before it answers, or does not answer."""
         answer = self._answers.get(order.execution_id)
         if answer is None:
             self._send(b'{"op":"launch","order":%b}\n' % _encode(order))
             answer = self._answers[order.execution_id] = self._loop.create_future()
+            self._watch()
         self.used_at = self._loop.time()
         return await asyncio.shield(answer)
 
@@ -82,7 +86,7 @@ class Link(asyncio.Protocol):
     def _send(self, line: bytes) -> None:
         """Everything said in one turn of the loop goes out in one call to the system."""
         if not self.open:
-            raise ConnectionResetError("the template has gone away")
+            raise ConnectionResetError("it has gone away")
         if not self._unsent:
             self._loop.call_soon(self._flush)
         self._unsent.append(line)
@@ -134,15 +138,33 @@ class Link(asyncio.Protocol):
             del self._routes[execution_id]
         self._wake(execution_id)
 
-    def connection_lost(self, error: Exception | None) -> None:
-        self.open = False
-        gone = ConnectionResetError("the template has gone away")
+    # -- the end of it ------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """One timer for all that is asked: that of the oldest question."""
+        if self._answers and self._watchdog is None:
+            oldest = next(iter(self._answers.values()))
+            self._watchdog = self._loop.call_later(ANSWER, self._look, oldest)
+
+    def _look(self, oldest: asyncio.Future[Launched | Refused]) -> None:
+        self._watchdog = None
+        if not oldest.done():
+            self._give_up("it does not answer")
+        self._watch()
+
+    def _give_up(self, why: str) -> None:
         futures: list[asyncio.Future[Any]] = [self.hello, *self._answers.values()]
         for future in futures:
             if not future.done():
-                future.set_exception(gone)
+                future.set_exception(ConnectionResetError(why))
                 future.exception()  # heard of, even where nobody waits any more
         self._answers.clear()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.open = False
+        if self._watchdog:
+            self._watchdog.cancel()
+        self._give_up("it has gone away")
         for execution_id in list(self.live):
             self._forget(execution_id)
         self._lost(self)

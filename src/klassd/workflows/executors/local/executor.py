@@ -31,7 +31,7 @@ STARTS = ("auto", "fork", "spawn")
 TRIES = 3  # templates in a row that were no good from their first order on before a launch goes its own way
 MAINTAIN = 60.0  # seconds
 SWEEP = 10  # times MAINTAIN; one look at every file of the spool directory
-MARGIN = 1.0  # seconds a supervisor has beyond the grace to kill its job itself, and to say so
+MARGIN = 2.0  # seconds a supervisor has beyond the grace to kill its job itself, and to say so
 
 
 class LocalExecutor:
@@ -140,11 +140,12 @@ class LocalExecutor:
         """Whether it is started. False: another template is needed."""
         try:
             answer = await link.launch(order)
-        except ConnectionError:
+        except ConnectionError as error:
+            self._templates.replace(module, link)
             if is_claimed(self._spools, order.execution_id):
                 return True  # its follower finds out what came of it
             words = self._templates.last_words(link)
-            raise LaunchDelayed(f"the template of {module} died before it started anything. {words}") from None
+            raise LaunchDelayed(f"the template of {module} did not start it: {error}. {words}") from error
         return isinstance(answer, Launched) or self._refused(answer, link, module, order)
 
     def _refused(self, answer: Refused, link: Link, module: str, order: Order) -> bool:
@@ -175,8 +176,7 @@ class LocalExecutor:
     async def stop(self, execution_id: str, grace: float) -> None:
         link = self._routes.get(execution_id)
         if link is None:
-            spool = Spool(self._spools, execution_id)
-            spool.peek()
+            spool = self._peek(execution_id)
             if not supervised(spool):
                 return  # there is nothing to stop; its follower tells what became of it
             await self._adoption.lives(spool)
@@ -184,23 +184,25 @@ class LocalExecutor:
         if link is not None:
             link.stop(execution_id, grace)
         else:
-            self._signal(spool, grace)
+            _terminate(spool)
+        self._kill_after(execution_id, grace)
 
-    def _signal(self, spool: Spool, grace: float) -> None:
-        """A worker of its own understands SIGTERM; a template that does not answer is left alone."""
-        hello, job = spool.hello, spool.job
-        assert hello
-        if not hello.sock:
-            identity.send(hello.pid, hello.start, SIGTERM)
-        elif job:
-            identity.send(job.pid, job.start, SIGTERM)
-        if job and spool.execution_id not in self._kills:
-            kill = functools.partial(self._kill, spool.execution_id, job.pid, job.start)
-            self._kills[spool.execution_id] = asyncio.get_running_loop().call_later(grace + MARGIN, kill)
+    def _kill_after(self, execution_id: str, grace: float) -> None:
+        """For supervisors that are stuck: the others have done it by then."""
+        if execution_id not in self._kills:
+            timer = asyncio.get_running_loop().call_later(grace + MARGIN, self._kill, execution_id)
+            self._kills[execution_id] = timer
 
-    def _kill(self, execution_id: str, pid: int, start: int) -> None:
+    def _kill(self, execution_id: str) -> None:
         self._kills.pop(execution_id, None)
-        identity.send(pid, start, SIGKILL, group=True)
+        spool = self._peek(execution_id)
+        if spool.job and supervised(spool):
+            identity.send(spool.job.pid, spool.job.start, SIGKILL, group=True)
+
+    def _peek(self, execution_id: str) -> Spool:
+        spool = Spool(self._spools, execution_id)
+        spool.peek()
+        return spool
 
     async def reap(self, execution_id: str) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -209,11 +211,20 @@ class LocalExecutor:
             os.unlink(end_path(self._spools, execution_id))
 
 
+def _terminate(spool: Spool) -> None:
+    """Where there is no template to ask: a worker of its own understands SIGTERM, else the job itself gets it."""
+    hello, job = spool.hello, spool.job
+    if hello and not hello.sock:
+        identity.send(hello.pid, hello.start, SIGTERM)
+    elif job:
+        identity.send(job.pid, job.start, SIGTERM)
+
+
 def prepare_state_dir(path: str) -> None:
     """Ours, made if missing, and invisible to git."""
     if not os.path.exists("/proc/self/stat"):
         raise ConfigurationError("the local executor needs Linux: there is no /proc here to tell processes by")
-    os.makedirs(path, exist_ok=True)
+    os.makedirs(path, mode=0o700, exist_ok=True)
     owner = os.stat(path).st_uid
     if owner != os.getuid():
         raise ConfigurationError(

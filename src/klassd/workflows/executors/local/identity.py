@@ -26,6 +26,7 @@ def boot_id() -> str:
         return file.read().strip()
 
 
+@functools.cache
 def place() -> str:
     """The boot and, as two containers on one machine do not see each other's processes, the name space of pids."""
     return f"local:{boot_id()}:{os.stat('/proc/self/ns/pid').st_ino}"
