@@ -55,7 +55,7 @@ class Klassd:
             **options,
         )
         assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr
+        assert not any(line.startswith("Traceback") for line in done.stderr.splitlines())
         return done
 
     def json(self, *words: str, code: int = 0) -> Any:

@@ -12,7 +12,7 @@ from typing import NoReturn
 from klassd.workflows.app import App
 from klassd.workflows.cli.opening import app_store, open_app
 from klassd.workflows.cli.overview import Overview, View, view_for
-from klassd.workflows.cli.problems import OK, Problem
+from klassd.workflows.cli.problems import OK, Problem, listed
 from klassd.workflows.cli.reload import Watched, broken, files_here, loaded_files
 from klassd.workflows.cli.request import app_catalog
 from klassd.workflows.cli.style import BOLD, DIM, RED, Paint, paint_for
@@ -35,23 +35,28 @@ def command(args: Namespace) -> int:
             raise
         _wait_for_repair(problem, watched, paint)
     watched = Watched(() if args.no_reload else loaded_files(), watched)
-    changed = asyncio.run(_dev(app, args, watched, _banner(app, len(catalog.names()), args, paint)))
+    changed = asyncio.run(_dev(app, args, watched, _banner(app, catalog.names(), args, paint)))
     if changed:
         _begin_anew(changed)
     return OK
 
 
-def _banner(app: App, names: int, args: Namespace, paint: Paint) -> list[str]:
-    settings = app.settings
+def _banner(app: App, names: list[str], args: Namespace, paint: Paint) -> list[str]:
     again = os.environ.pop(_RELOADED, "")
     if again:
         return [paint(f"reloaded: {again}", DIM)]
-    store = without_password(args.store or settings.store_url)
-    facts = [f"{names} job{'s' * (names != 1)} and workflows", store, settings.executor]
-    return [
-        f"{paint('klassd dev', BOLD)} {paint('  '.join(facts), DIM)}",
-        paint("Ctrl+C ends it; what runs goes on, and the next scheduler takes it over", DIM),
-    ]
+    facts = {
+        "app": args.app or app.ref,
+        "runs": listed(names) or "nothing yet: App(jobs=[...])",
+        "store": _near(without_password(args.store or app.settings.store_url)),
+        "ends": "with Ctrl+C; jobs under way go on, and the next scheduler takes them over",
+    }
+    return [paint("klassd dev", BOLD), *(paint(f"  {name:<6} {fact}", DIM) for name, fact in facts.items())]
+
+
+def _near(url: str) -> str:
+    """A store's file as seen from here."""
+    return url.replace(f"sqlite:///{os.getcwd()}{os.sep}", "", 1)
 
 
 async def _dev(app: App, args: Namespace, watched: Watched, banner: list[str]) -> list[str]:

@@ -25,6 +25,7 @@ from klassd.workflows.model.workflow import Definition
 from klassd.workflows.ports import Clock
 
 BAR = 28  # columns
+CALM = 0.5  # seconds an item of a fan-out runs before it gets a row of its own: thousands of short ones would flicker
 FRAME = 0.1  # seconds between drawings
 ROWS = 12  # at most, and never more than a third of the screen
 _LIVE = (ExecutionStatus.STARTING, ExecutionStatus.RUNNING, ExecutionStatus.STOPPING)
@@ -98,7 +99,7 @@ def _node_rows(node: NodeView, labels: Labels, now: float) -> Iterator[Row]:
     running = [each for each in node.latest if each.status in _LIVE]
     if node.items is not None:
         yield _fan_out_row(node, labels, len(running), now)
-        running = [each for each in running if each.progress]
+        running = [each for each in running if each.progress and (took(each, now) or 0.0) > CALM]
     elif not running:
         yield from (_waiting_row(node, each, labels, now) for each in node.latest if not each.status.final)
     for each in running:

@@ -14,7 +14,7 @@ from klassd.workflows.cli.opening import reading_client
 from klassd.workflows.cli.problems import OK
 from klassd.workflows.cli.style import BOLD, DIM, RED, Paint, ago, clock_time, duration, paint_for
 from klassd.workflows.cli.text import harmless
-from klassd.workflows.cli.waits import node_waits, run_waits
+from klassd.workflows.cli.waits import Waits
 from klassd.workflows.cli.words import artifacts_in, cause_text, node_took, one_line, took, value_text, why_not_run
 from klassd.workflows.client import NodeView, RunView
 from klassd.workflows.model.run import Execution
@@ -45,6 +45,7 @@ class Page:
     def __init__(self, view: RunView, paint: Paint, now: float, whole: bool) -> None:
         self._view, self._paint, self._now, self._whole = view, paint, now, whole
         self._labels = Labels(view.definition, paint)
+        self._waits = Waits(view, now)
         self._width = max(60, shutil.get_terminal_size((120, 24)).columns)
         self._name_width = max((len(self._labels.name(node.name)) for node in view.nodes), default=0)
 
@@ -71,7 +72,7 @@ class Page:
             f"{paint.state(run.status)}{f' in {passed}' if run.finished_at and passed else f' for {passed}' if passed else ''}"
         )
         yield f"{paint(run.name, BOLD)}  {state}  {paint(run.id, DIM)}"
-        if waits := run_waits(self._view, self._now):
+        if waits := self._waits.of_run():
             yield f"  waits    {waits}"
         yield paint(f"  created  {clock_time(run.created_at)} ({ago(run.created_at, self._now)}){self._marks()}", DIM)
         if run.params:
@@ -106,7 +107,7 @@ class Page:
     def _node_facts(self, node: NodeView) -> str:
         if node.status in (NodeStatus.SKIPPED, NodeStatus.OMITTED):
             return self._paint(f": {why_not_run(self._view, node)}", DIM)
-        if waits := node_waits(self._view, node, self._now):
+        if waits := self._waits.of_node(node):
             return self._paint(f": {waits}", DIM)
         passed = duration(node_took(node, self._now))
         items = f", {node.items} items" if node.items is not None else ""

@@ -1,28 +1,44 @@
-"""Why something is not running."""
+"""Why something is not running: answered by the scheduler's own rules, from what the store holds."""
 
 from __future__ import annotations
 
 from klassd.workflows.cli.style import duration
 from klassd.workflows.client import NodeView, RunView
+from klassd.workflows.model.run import LoadedRun
 from klassd.workflows.model.states import ExecutionStatus, NodeStatus, RunStatus
+from klassd.workflows.rules.reasons import why_not_running, why_run_not_done
+from klassd.workflows.rules.state import RunState
 
 
-def run_waits(view: RunView, now: float) -> str:
-    run = view.run
-    if run.status is not RunStatus.QUEUED:
-        return ""
-    if run.not_before > now:
-        return f"it is due in {duration(run.not_before - now)}"
-    return "no scheduler has taken it yet; start one: klassd dev"
+class Waits:
+    def __init__(self, view: RunView, now: float) -> None:
+        self._view, self._now = view, now
+        self._state = None if view.run.status.final else _state(view)
+
+    def of_run(self) -> str:
+        """ "" when it has ended."""
+        run = self._view.run
+        if self._state is None:
+            return ""
+        if run.status is not RunStatus.QUEUED:
+            return why_run_not_done(self._state, self._now)
+        if run.not_before > self._now:
+            return f"it is due in {duration(run.not_before - self._now)}"
+        return "no scheduler has taken it yet; start one: klassd dev"
+
+    def of_node(self, node: NodeView) -> str:
+        """ "" when nothing holds it back."""
+        if self._state is None or self._view.run.status is RunStatus.QUEUED or node.status.final:
+            return ""
+        return why_not_running(self._state, node.name, self._now) or ("waiting for a free slot" if _only_queued(node) else "")
 
 
-def node_waits(view: RunView, node: NodeView, now: float) -> str:
-    if node.status is NodeStatus.PENDING and not view.run.status.final:
-        status = {each.name: each.status for each in view.nodes}
-        open_needs = [need for need in node.node.needs if not status[need].final]
-        return f"waits for {', '.join(open_needs)}" if open_needs else ""
-    waiting = [each for each in node.latest if each.status is ExecutionStatus.QUEUED]
-    if node.status is not NodeStatus.RUNNING or len(waiting) < len(node.latest) or not waiting:
-        return ""
-    due = min(each.not_before for each in waiting) - now
-    return f"attempt {waiting[0].attempt} in {duration(due)}" if due > 0 else "waits for a free slot"
+def _state(view: RunView) -> RunState:
+    rows = tuple(node.row for node in view.nodes if node.row)
+    executions = tuple(each for node in view.nodes for each in node.executions)
+    return RunState.load(view.definition, LoadedRun(run=view.run, definition=b"", nodes=rows, executions=executions))
+
+
+def _only_queued(node: NodeView) -> bool:
+    latest = node.latest
+    return node.status is NodeStatus.RUNNING and bool(latest) and all(each.status is ExecutionStatus.QUEUED for each in latest)
