@@ -1,7 +1,7 @@
 """Follows one run: its consoles line by line, and what becomes of its nodes.
 
-Looks when the store hints at a change, but not more often than ``LEAST`` seconds and never for more than a fifth of the
-time: the scheduler of ``klassd run`` lives on the same event loop and comes first.
+Looks when the store hints at a change, but not more often than ``LEAST`` seconds, and rests longer after a look that took
+long: the scheduler of ``klassd run`` lives on the same event loop and comes first.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from klassd.workflows.model.run import Execution
 from klassd.workflows.model.states import ExecutionStatus, NodeStatus
 
 LEAST = 0.05
-SHARE = 4  # rest at least so many times as long as the look took
+MOST = 0.5
+SHARE = 4  # rest so many times as long as the look took, up to MOST
 LINES = 2000  # read at once
 
 
@@ -83,7 +84,7 @@ class Follower:
             view = await self.look()
             if self.enough(view):
                 return view
-            await asyncio.sleep(max(LEAST, SHARE * (loop.time() - before)))
+            await asyncio.sleep(rest_after(loop.time() - before))
         raise AssertionError("changes() never ends")
 
     async def look(self) -> RunView:
@@ -143,6 +144,11 @@ class Follower:
             given += reader.take(lines)
             if len(lines) < LINES:
                 return given
+
+
+def rest_after(look: float) -> float:
+    """Seconds to wait after a look that took ``look`` seconds."""
+    return min(MOST, max(LEAST, SHARE * look))
 
 
 def _node_of(view: RunView, execution: Execution) -> NodeView:

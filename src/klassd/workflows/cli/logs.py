@@ -16,7 +16,7 @@ from klassd.workflows.cli.follow import Follower, Reader
 from klassd.workflows.cli.lines import Labels, Lines, stamp
 from klassd.workflows.cli.opening import reading_client
 from klassd.workflows.cli.problems import OK, Problem, did_you_mean
-from klassd.workflows.cli.style import Paint, paint_for
+from klassd.workflows.cli.style import DIM, Paint, paint_for
 from klassd.workflows.client import Client, NodeView, RunView
 from klassd.workflows.model.logs import LogLine
 from klassd.workflows.model.run import Execution
@@ -142,6 +142,7 @@ class Printer:
         self._lines = Lines(self._paint)
         several = len(view.nodes) > 1 or view.nodes[0].node.mapped or args.follow or view.nodes[0].attempts > 1
         self._labelled = several and wanted.execution is None and view.run.kind == "workflow"
+        self._attempts: dict[tuple[str, int], int] = {}  # the latest that spoke
         self._write = self._writer(args)
 
     def _writer(self, args: Namespace) -> Callable[[Execution, LogLine], None]:
@@ -158,6 +159,9 @@ class Printer:
 
     def _write_line(self, execution: Execution, line: LogLine, stamped: bool, paint: Paint) -> None:
         label = self._labels.prefix(execution.node, execution.index, aligned=paint.on) if self._labelled else ""
+        if self._attempts.setdefault((execution.node, execution.index), 1) != execution.attempt:
+            self._attempts[execution.node, execution.index] = execution.attempt
+            sys.stdout.write(f"{label}{paint(f'── attempt {execution.attempt}', DIM)}\n")
         sys.stdout.write(f"{stamp(line, paint) if stamped else ''}{label}{self._lines.text(execution.id, line)}\n")
 
     def execution_ended(self, view: RunView, node: NodeView, execution: Execution) -> None: ...

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from klassd.workflows.cli.document import emit, run_head
-from klassd.workflows.cli.follow import LEAST, SHARE
+from klassd.workflows.cli.follow import rest_after
 from klassd.workflows.cli.lines import Labels
 from klassd.workflows.cli.style import BOLD, DIM, Paint, clock_time, duration, is_terminal, paint_for
 from klassd.workflows.cli.words import failures
@@ -51,7 +51,7 @@ class Overview:
         async for _ in self._client.changes():
             before = self._clock.monotonic()
             await self._look()
-            await asyncio.sleep(max(LEAST, SHARE * (self._clock.monotonic() - before)))
+            await asyncio.sleep(rest_after(self._clock.monotonic() - before))
 
     async def _begin(self) -> None:
         """What had ended before is history."""
