@@ -68,6 +68,9 @@ class Store(Protocol):
 
     Durability: ``enqueue``, ``request_cancel`` and every ``Change`` that says ``durable`` have reached the disk when they
     return. Other changes are atomic and ordered, but a power cut may take them. Times in a lease are the store's own clock.
+
+    Any verb raises ``StoreError`` when the store is unavailable: nothing of it was done, or its answer was lost; either way
+    the same call may be repeated. ``Unstorable`` says that a value cannot be stored, now or ever; nothing of the call was done.
     """
 
     async def open(self) -> None:
@@ -80,7 +83,7 @@ class Store(Protocol):
 
     async def enqueue(self, runs: Sequence[NewRun]) -> list[str]:
         """Insert all, or none. Returns their ids in order; where (tenant, idempotency_key) is known already, the id of the
-        run that has it, and nothing is inserted for that one."""
+        run that has it, and nothing is inserted for that one, nor for an id that exists."""
         ...
 
     async def request_cancel(self, run_id: str, now: float) -> bool:
@@ -119,7 +122,7 @@ class Store(Protocol):
         """Apply the changes in order, each all or nothing; the group is one transaction. For each: True, or False where it
         was refused because the run's epoch is another or the run is final (nothing of it was applied).
         Idempotent: executions that exist are left as they are, log chunks that exist are not repeated, and a final
-        execution never changes again."""
+        execution never changes again. A node's row replaces the one before, whose ``items`` stay where it has none."""
         ...
 
     # -- reading ------------------------------------------------------------------------------------------------
@@ -145,19 +148,22 @@ class Store(Protocol):
     async def get_execution(self, execution_id: str) -> Execution | None: ...
 
     async def list_executions(self, query: ExecutionQuery) -> Page[Execution]:
-        """In order of node (as in the definition's insertion order of executions), index, attempt."""
+        """In order of node (as in the definition: by the ordinal in an execution's id), index, attempt."""
         ...
 
     async def log_cursor(self, execution_id: str) -> tuple[str, int, int]:
-        """(cursor, next seq, next line) after the last stored chunk; ("", 0, 1) when there is none."""
+        """(cursor, next seq, next line) after the last stored chunk; ("", 0, 1) when there is none. The seq is a lower bound
+        where the chunk does not say its ``next_seq``."""
         ...
 
     async def read_log(self, execution_id: str, first_line: int = 1, limit: int = 1000) -> list[LogLine]:
-        """Lines from ``first_line`` on, in constant time whatever the length of the console."""
+        """Lines from ``first_line`` on, in constant time whatever the length of the console. Of a gap that began before
+        ``first_line``, what is left of it; fewer lines than ``limit`` only at the console's end."""
         ...
 
     async def prune(self, before: float, limit: int) -> list[str]:
-        """Remove up to ``limit`` final runs that finished before, with all that hangs on them. Returns their ids."""
+        """Remove up to ``limit`` final runs that finished before, the oldest first, with all that hangs on them. Returns
+        their ids."""
         ...
 
     # -- hints --------------------------------------------------------------------------------------------------

@@ -88,6 +88,13 @@ class _Worker(Generic[C]):
             if None in group:
                 break
         self._disconnect()
+        self._refuse_the_rest()
+
+    def _refuse_the_rest(self) -> None:
+        """What another thread's loop asked for while this one closed the store."""
+        while not self._queue.empty():
+            if work := self._queue.get():
+                self._deliver({work.loop: [partial(work.settle, None, closed(self._path))]})
 
     def _pending(self) -> list[Work | None]:
         group = [self._queue.get()]
