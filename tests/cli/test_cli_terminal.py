@@ -134,7 +134,7 @@ def test_bars_are_drawn_in_place_and_the_terminal_is_left_clean(klassd: Any) -> 
     (klassd.directory / "go").touch()
     assert terminal.finish() == 0
     screen = terminal.final_screen()
-    shown = re.sub(r"\d+\.\d+ s|\d+ ms", "T s", re.sub(r"[0-9a-z]{20}", "ID", screen.text)).splitlines()
+    shown = re.sub(r"\d+\.\d+ s|<?\d+ ms", "T s", re.sub(r"[0-9a-z]{20}", "ID", screen.text)).splitlines()
     assert sorted(shown[:2]) == ["step#0  │ begun 1", "step#1  │ begun 2"]
     assert shown[2:] == ["step    │ ✓ 2 items succeeded in T s", "✓ succeeded slow in T s", "  more    klassd show ID"]
     assert screen.cursor
@@ -186,6 +186,25 @@ def test_dev_shows_what_runs_and_what_ended(klassd: Any) -> None:
     assert screen.cursor
     assert "━" not in screen.text
     assert screen.text.splitlines()[-1].endswith(run_id)
+
+
+def test_ctrl_c_ends_dev_and_leaves_its_jobs_to_the_next_scheduler(
+    klassd: Any, wait_until: Callable[..., Any], is_alive: Callable[[int], bool]
+) -> None:
+    klassd.write("slow.py", SLOW)
+    terminal = Terminal(klassd, "dev", "slow:app")
+    terminal.read_until(lambda said: "nothing enqueued yet" in said)
+    run_id = klassd("enqueue", "slow:app", "Sleeps").stdout.strip()
+    pids = wait_until(lambda: _pids(klassd.directory), "the job runs")
+    terminal.type(b"\x03")
+    assert terminal.finish() == 0
+    assert is_alive(pids[0])
+    assert klassd("stop", run_id).stdout == f"{run_id} was told to stop; klassd logs -f {run_id}\n"
+    again = Terminal(klassd, "dev", "slow:app")
+    again.read_until(lambda said: "■ cancelled" in said)
+    wait_until(lambda: not is_alive(pids[0]), "the job is gone")
+    again.type(b"\x03")
+    assert again.finish() == 0
 
 
 def _pids(directory: Path) -> list[int]:

@@ -54,8 +54,8 @@ def test_a_password_in_a_url_is_not_shown() -> None:
 
 
 def test_durations_and_sizes_read_well() -> None:
-    assert [duration(each) for each in (0.014, 0.996, 59.94, 59.96, 3599, 3661, 200_000)] == [
-        "14 ms", "1.0 s", "59.9 s", "1 min 00 s", "59 min 59 s", "1 h 01 min", "2 d 7 h",
+    assert [duration(each) for each in (0.0, 0.014, 0.996, 59.94, 59.96, 3599, 3661, 200_000)] == [
+        "<1 ms", "14 ms", "1.0 s", "59.9 s", "1 min 00 s", "59 min 59 s", "1 h 01 min", "2 d 7 h",
     ]  # fmt: skip
     assert [size(each) for each in (0, 999, 1000, 123_456, 5_000_000)] == ["0 B", "999 B", "1.0 KB", "123 KB", "5.0 MB"]
 

@@ -91,7 +91,7 @@ async def _changed_files(view: View, watched: Watched) -> list[str]:
         complained = problem
 
 
-def _wait_for_repair(problem: Problem, watched: Watched, paint: Paint) -> None:
+def _wait_for_repair(problem: Problem, watched: Watched, paint: Paint) -> NoReturn:
     """A reload met code that cannot be imported: say so, and try again at the next change."""
     print(
         f"{paint('klassd:', BOLD, RED)} {problem.message}", *(f"  {hint}" for hint in problem.hints), sep="\n", file=sys.stderr

@@ -72,6 +72,8 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return ""
     seconds = max(0.0, seconds)
+    if seconds < 0.0005:
+        return "<1 ms"
     if seconds < 0.0995:
         return f"{1000 * seconds:.0f} ms"
     if seconds < 0.995:
