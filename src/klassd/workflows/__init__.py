@@ -69,10 +69,10 @@ __all__ = [
     "Resources",
     "Retry",
     "Workflow",
+    "__version__",
     "call",
     "job",
     "not_",
-    "__version__",
 ]
 
 

@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from types import ModuleType
 
 from klassd.workflows.discovery import jobs_in
+from klassd.workflows.errors import ConfigurationError, UnknownName
 from klassd.workflows.job import JobInfo, job_info
 from klassd.workflows.workflow import Workflow
-
-from klassd.workflows.errors import ConfigurationError, UnknownName
 
 
 class Catalog:

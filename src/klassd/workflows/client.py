@@ -9,10 +9,9 @@ from types import TracebackType
 from typing import Any, Protocol
 
 import msgspec
-from klassd.workflows.job import JobInfo, job_info
-from klassd.workflows.workflow import Workflow, job_definition
 
 from klassd.workflows.errors import InvalidInput, KlassdError, UnknownName
+from klassd.workflows.job import JobInfo, job_info
 from klassd.workflows.model.logs import LogLine
 from klassd.workflows.model.page import Counts, ExecutionQuery, Page, RunQuery
 from klassd.workflows.model.run import Execution, NodeRow, Run
@@ -21,6 +20,7 @@ from klassd.workflows.model.workflow import Definition, Node, definition_from
 from klassd.workflows.options import seconds
 from klassd.workflows.ports import Clock, Ids, NewRun, Spawner, Store
 from klassd.workflows.wake import Wake
+from klassd.workflows.workflow import Workflow, job_definition
 
 POLL = 1.0  # seconds between looks when no hint comes
 MAX_ARGUMENTS = 256 * 1024  # bytes of JSON a run may be given; more goes by Artifact

@@ -42,7 +42,7 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 def seconds(value: str | float, what: str = "duration") -> float:
-    """``"90s"``, ``"1h30m"``, ``"250ms"`` or a number of seconds (also as text), as seconds. Raises ValueError naming ``what``."""
+    """``"90s"``, ``"1h30m"``, ``"250ms"`` or a number (also as text), as seconds. Raises ValueError naming ``what``."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"{what} is {value!r}: expected seconds, or text such as '30s', '5m', '1h30m'")
     if isinstance(value, str):
