@@ -5,7 +5,7 @@ A chunk's data is a JSON array of records ``[t_us, body]``, ``body`` being the f
     {"l": 12, "n": 3, "s": 1, "x": "three\\nlines\\nof text\\n"}           raw text of file descriptor 1 or 2
     {"l": 15, "n": 1, "v": 30, "g": "my.logger", "x": "message"}           ctx.log (no "g") or logging; "v" is logging's level
     {"l": 16, "n": 0, "s": 1, "x": "half a li", "m": true}                 "m": the line goes on in the stream's next record,
-    {"l": 16, "n": 1, "s": 1, "x": "ne\\n"}                                which has the same "l"; "n" counts lines that end here
+    {"l": 16, "n": 1, "s": 1, "x": "ne\\n"}                                which has the same "l"; "n" counts lines ending here
     {"l": 17, "n": 14, "gap": true}                                        14 lines were produced and could not be had
     {"l": 31, "n": 0, "cut": 1048576}                                      the console's limit: so many bytes were left out
 
