@@ -66,6 +66,16 @@ def heard(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
+async def said_by(process: subprocess.Popen[str]) -> str:
+    """Its next line, within ten seconds; else it is killed, so that nobody waits for it any more."""
+    try:
+        async with asyncio.timeout(10):
+            return await asyncio.to_thread(heard, process)
+    except TimeoutError:
+        process.kill()
+        raise
+
+
 def together(processes: list[subprocess.Popen[str]]) -> list[list[str]]:
     """Let them loose at the same moment; the lines each says until it ends by itself."""
     for process in processes:
@@ -142,11 +152,10 @@ def _note(line: str, enqueued: list[str], started: list[str]) -> None:
 def test_another_process_is_woken_by_a_change(path: Path, start: Start) -> None:
     async def scene(bench: Bench) -> None:
         watcher = start("watch")
-        assert await asyncio.to_thread(heard, watcher) == "watching"
+        assert await said_by(watcher) == "watching"
         for _ in range(3):
             await bench.enqueue()
-            async with asyncio.timeout(10):
-                assert await asyncio.to_thread(heard, watcher) == "hint"
+            assert await said_by(watcher) == "hint"
 
     on_bench(path, scene)
 
@@ -154,7 +163,7 @@ def test_another_process_is_woken_by_a_change(path: Path, start: Start) -> None:
 def test_the_socket_of_a_killed_watcher_is_cleared_away(path: Path, start: Start) -> None:
     async def scene(bench: Bench) -> None:
         watcher = start("watch")
-        assert await asyncio.to_thread(heard, watcher) == "watching"
+        assert await said_by(watcher) == "watching"
         watcher.kill()
         await asyncio.to_thread(watcher.wait)
         assert len(sockets_of(path)) == 1
