@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from rules_world import FAILURE, FOR_GOOD, SUCCESS, World, node, workflow
+from rules_world import FAILURE, FOR_GOOD, SUCCESS, World, fresh, node, workflow
 
 from klassd.workflows.model.states import NodeStatus, RunStatus
-from klassd.workflows.rules.advance import Begun, Cancelled
+from klassd.workflows.rules.advance import Begun, Cancelled, TaskEnded, advance
 
 
 def begun(*nodes: Any, fate: Any = (SUCCESS, 1)) -> World:
@@ -65,3 +65,13 @@ def test_a_retry_that_waits_is_stopped_and_no_other_follows() -> None:
     assert delta.stop == (("a", 0, 2),)
     assert not world.end().started
     assert world.state.status is RunStatus.CANCELLED
+
+
+def test_a_failure_that_comes_after_the_request_is_not_retried() -> None:
+    state = fresh(workflow(node("a", retries=5)))
+    for event in (Begun(), Cancelled()):
+        state.apply(advance(state, event, 1.0))
+    delta = advance(state, TaskEnded("a", 0, 1, FAILURE), 1.0)
+    assert delta.started == ()
+    assert delta.run is not None and delta.run.status is RunStatus.CANCELLED
+    assert [row.status for row in delta.nodes] == [NodeStatus.FAILED]

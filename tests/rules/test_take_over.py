@@ -148,6 +148,13 @@ def test_a_cancellation_under_way_is_asked_for_again() -> None:
     assert (delta.stop, delta.started, delta.nodes, delta.run) == ((("a", 0, 1),), (), (), None)
 
 
+def test_a_failure_that_came_while_cancelling_owes_no_retry() -> None:
+    dead = execution("a", status=FAILED, cause=Cause.LOST, error="gone")
+    delta = begin(load(workflow(node("a", retries=3)), dead, status=RunStatus.CANCELLING))
+    assert [row.status for row in delta.nodes] == [NodeStatus.FAILED]
+    assert delta.run is not None and delta.run.status is RunStatus.CANCELLED
+
+
 def test_a_cancelled_run_with_nothing_alive_ends_at_once() -> None:
     state = load(workflow(node("a"), node("b")), cancel_requested_at=50.0)
     delta = begin(state)

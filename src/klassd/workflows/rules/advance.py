@@ -278,7 +278,7 @@ class _Decision:
     def _one_need_less(self, node: NodeState) -> None:
         name = node.node.name
         unmet = self._unmet[name] = self._unmet.get(name, node.unmet) - 1
-        if unmet == 0 and self._status is RunStatus.RUNNING and self.node_status(name) is NodeStatus.PENDING:
+        if unmet == 0 and self.node_status(name) is NodeStatus.PENDING:
             self._ready.append(node)
 
     # -- what references and conditions may look at (inputs.View) ------------------------------------------------------

@@ -180,8 +180,7 @@ class RunState:
         """Whether its next attempt is missing. An end and the retry it leads to are committed together, so a failure that only
         the worker's record could call permanent, and that nothing followed, was called so."""
         return (
-            not node.status.final
-            and self.status is RunStatus.RUNNING
+            self.status is RunStatus.RUNNING
             and execution.attempt <= node.node.options.retry.times
             and execution.cause not in PERMANENT | BY_RECORD
         )
