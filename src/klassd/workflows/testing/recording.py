@@ -24,7 +24,7 @@ class Recording(Channel):
     """The worker's channel without a supervisor behind it: what is said becomes the same frames, in memory."""
 
     def __init__(self, now: Callable[[], float] = time.time, said: Callable[[], None] = lambda: None) -> None:
-        super().__init__(cast(Any, None), b"")
+        super().__init__(cast(Any, None), b"", -1)
         self._now, self._said = now, said
         self.console = Console(self.say)
         self.frames: list[Frame] = []
