@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Runner, Template
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from worker_help import Runner, Template
 
 from klassd.workflows.frames import MAX_BODY
 

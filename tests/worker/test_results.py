@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import Runner, Template, order
+from worker_help import Runner, Template, order
 
 from klassd.workflows import __version__
 

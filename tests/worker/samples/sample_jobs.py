@@ -249,8 +249,8 @@ class Stops(Job):
     def run(self, ctx: Any) -> str:
         if self.how == "ignore":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        ctx.signal_ready()
         try:
+            ctx.signal_ready()
             wait_for_ever()
         except JobCancelled:
             print(f"cancelled: {ctx.cancelled}")
@@ -263,8 +263,8 @@ class StopsAwaiting(Job):
     how: str = "obey"
 
     async def run(self, ctx: Any) -> str:
-        ctx.signal_ready()
         try:
+            ctx.signal_ready()
             await asyncio.Event().wait()
         except asyncio.CancelledError:
             print(f"cancelled: {ctx.cancelled}")
@@ -278,7 +278,7 @@ class StopsAwaiting(Job):
 class HoldsGil(Job):
     def run(self, ctx: Any) -> None:
         ctx.signal_ready()
-        ctypes.PyDLL(None).sleep(1000)
+        sum(range(10**13))
 
 
 class Outputs(Job):
@@ -454,3 +454,19 @@ class LogsConfigured(Job):
         log.debug("debug")
         log.info("info")
         log.warning("warning")
+
+
+class LeavesAndEnds(Job):
+    how: str
+
+    def run(self, ctx: Any) -> None:
+        quiet = subprocess.DEVNULL
+        print(subprocess.Popen(["sleep", "1000"], stdout=quiet, stderr=quiet, start_new_session=True).pid)
+        if self.how == "_exit":
+            os._exit(0)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class LeavesAFlood(Job):
+    def run(self, ctx: Any) -> int:
+        return subprocess.Popen(["yes", "a line that never ends to be printed"]).pid

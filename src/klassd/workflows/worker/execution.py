@@ -62,6 +62,7 @@ class Execution:
         self.ahead = 0  # messages that were placed before their marker was seen
         self.carry = b""  # of fd 1, perhaps the beginning of a marker
         self.out_read_at = 0.0
+        self.out_size = 0  # bytes that read gave
         self.resting: float | None = None
         self.bars: dict[str, Any] = {}
         self.bars_at = 0.0

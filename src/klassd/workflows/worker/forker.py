@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import errno
 import gc
 import os
 import select
@@ -79,12 +80,15 @@ def _fork_one(control: socket.socket, read: int, write: int) -> bool:
     if not head:
         return False
     rest = _exactly(control, int.from_bytes(head[:4], "big"))
+    if len(fds) != 3:
+        return _refuse(control, fds, errno.EMFILE)
     parent = os.getpid()
     gc.disable()  # a collection in the child before it is set up would touch every page
     try:
         pid = os.fork()
     except OSError as error:
-        control.send(b"err %d\n" % (error.errno or 0))
+        gc.enable()
+        return _refuse(control, fds, error.errno or errno.EAGAIN)
     else:
         if pid == 0:
             _become_child(parent, head[4:], rest, fds, (control.fileno(), read, write))
@@ -95,11 +99,21 @@ def _fork_one(control: socket.socket, read: int, write: int) -> bool:
     return True
 
 
+def _refuse(control: socket.socket, fds: list[int], number: int) -> bool:
+    for fd in fds:
+        os.close(fd)
+    control.send(b"err %d\n" % number)
+    return True
+
+
 def _become_child(parent: int, marker: bytes, order: bytes, fds: list[int], ours: tuple[int, ...]) -> NoReturn:
-    gc.enable()
-    out, err, control = fds
-    become_job(parent, out, err, [*ours, err])
-    child.run(_ORDER.decode(order), Channel(socket.socket(fileno=control), marker, out))
+    try:
+        gc.enable()
+        out, err, control = fds
+        become_job(parent, out, err, [*ours, err])
+        child.run(_ORDER.decode(order), Channel(socket.socket(fileno=control), marker, out))
+    finally:
+        os._exit(70)
 
 
 def become_job(parent: int, out: int, err: int, close: list[int]) -> None:

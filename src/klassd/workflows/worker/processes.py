@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import time
 from collections.abc import Iterator
 
 _PR_SET_PDEATHSIG = 1
@@ -52,13 +53,14 @@ def kill_strays(parent: int, leader: int, known: set[int]) -> int:
         return 0
     killed: set[int] = set()
     for _ in range(100):  # they may start others until they are dead
-        strays = {pid for pid in _strays(parent, known - {leader}) if pid not in killed}
+        strays = set(_strays(parent, known - {leader}))
         if not strays:
             break
-        for pid in strays:
+        for pid in strays - killed:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         killed |= strays
+        time.sleep(0.001)
     return len(killed)
 
 

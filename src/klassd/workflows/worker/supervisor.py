@@ -27,6 +27,7 @@ from klassd.workflows.worker.forker import become_job
 
 READ = 64 * 1024  # bytes of one read: a pipe's whole capacity
 ROUND = 16  # reads of one pipe before the others get their turn
+FULL = READ // 2  # bytes of a read after which the next one may come at once
 REST = 0.002  # seconds a pipe is left alone that gave little twice within them: whole frames of a flood, not a few lines each
 PACKET = 32 * 1024
 AGAIN = 1.0  # seconds before an outcome record that could not be written is tried again
@@ -212,7 +213,7 @@ class Supervisor:
     def _on_out_ready(self, execution: Execution) -> None:
         now, before = time.monotonic(), execution.out_read_at
         execution.out_read_at = now
-        if now - before < REST and execution.out >= 0:
+        if now - before < REST and execution.out_size < FULL:
             self.unwatch(execution.out)
             execution.resting = now + REST
         else:
@@ -227,6 +228,7 @@ class Supervisor:
     def _on_out(self, execution: Execution) -> bool:
         """Read fd 1 on. False: it is at its end, or nothing is there now."""
         data = self._read(execution, "out")
+        execution.out_size = len(data)
         if data:
             self._place(execution, execution.carry + data, whole=len(data) < READ)
         return bool(data)

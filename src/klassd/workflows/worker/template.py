@@ -32,7 +32,8 @@ class Template:
     def __init__(self, module: str, spool: str, path: str) -> None:
         self._spool, self._path = spool, path
         self._identity = Identity(__version__, path)
-        self._supervisor = ForkingSupervisor(self._identity, self._ended, self._grew)
+        self._supervisor = ForkingSupervisor(self._identity, self._ended, self._grew, self._answer)
+        self._asking: dict[str, _Connection] = {}  # who waits to hear whether it was launched
         self._connections: dict[int, _Connection] = {}
         self._retired = False
         self._lonely_since = time.monotonic()
@@ -118,10 +119,21 @@ class Template:
         why, message = self._try(order)
         if why:
             connection.tell(op="refused", id=order.execution_id, why=why, message=message)
-        else:
+        elif order.execution_id in self._supervisor.executions:
+            self._asking[order.execution_id] = connection
+        else:  # it came to its end without a start
             connection.tell(op="launched", id=order.execution_id)
-            if order.execution_id not in self._supervisor.executions:  # it came to its end without a start
-                self._tell(op="ended", id=order.execution_id)
+            self._tell(op="ended", id=order.execution_id)
+
+    def _answer(self, execution: Execution, number: int) -> None:
+        """The forker has made the process, or could not and gave this error."""
+        connection = self._asking.pop(execution.id)
+        if number:
+            os.close(execution.sink)
+            withdraw(self._spool, execution.id)
+            connection.tell(op="refused", id=execution.id, why="resources", message=_no_room(number))
+        else:
+            connection.tell(op="launched", id=execution.id)
 
     def _try(self, order: Order) -> tuple[str, str]:
         """Start it, or say why not."""
@@ -153,7 +165,7 @@ class Template:
         except OSError as error:
             os.close(sink)
             withdraw(self._spool, order.execution_id)
-            return "resources", f"no process could be made: {errno.errorcode.get(error.errno or 0, '')} {error.strerror}"
+            return "resources", _no_room(error.errno or 0)
         execution.flush()
         return "", ""
 
@@ -161,14 +173,23 @@ class Template:
         self._tell(op="grew", id=execution.id)
 
     def _ended(self, execution: Execution) -> None:
+        if connection := self._asking.pop(execution.id, None):
+            connection.tell(op="launched", id=execution.id)
         self._tell(op="ended", id=execution.id)
 
 
 class ForkingSupervisor(Supervisor):
     """A supervisor whose jobs' processes are made by a forker."""
 
-    def __init__(self, identity: Identity, ended: Callable[[Execution], None], grew: Callable[[Execution], None]) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        ended: Callable[[Execution], None],
+        grew: Callable[[Execution], None],
+        answer: Callable[[Execution, int], None],
+    ) -> None:
         super().__init__(identity, ended, grew)
+        self._answer = answer
         self.forker_gone = False
         self._forker: socket.socket
         self._unborn: deque[Execution] = deque()
@@ -213,16 +234,18 @@ class ForkingSupervisor(Supervisor):
         for line in lines:
             what, *numbers = line.split(b" ")
             if what == b"pid":
-                self.born(self._unborn.popleft(), int(numbers[0]))
+                execution = self._unborn.popleft()
+                self.born(execution, int(numbers[0]))
+                self._answer(execution, 0)
             elif what == b"end":
                 self.ended(int(numbers[0]), int(numbers[1]))
             else:
                 self._stillborn(self._unborn.popleft(), int(numbers[0]))
 
     def _stillborn(self, execution: Execution, number: int) -> None:
-        execution.warnings.append(f"no process could be made: {os.strerror(number)}")
-        execution.lost = True
-        self._finish(execution, False)
+        del self.executions[execution.id]
+        self._close(execution)
+        self._answer(execution, number)
 
     def _forker_died(self) -> None:
         """Its children died with it: nobody can tell their exit status any more."""
@@ -269,6 +292,10 @@ class _Connection:
                 self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             self._pending = b""
+
+
+def _no_room(number: int) -> str:
+    return f"no process could be made: {errno.errorcode.get(number, number)} {os.strerror(number)}"
 
 
 def stamp(path: str) -> tuple[int, int] | None:
