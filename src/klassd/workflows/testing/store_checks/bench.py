@@ -97,6 +97,7 @@ class Bench:
         while True:
             page = await self.store.list_runs(RunQuery(**{"limit": 2, **query, "after": after}))
             runs += page.items
+            assert page.next is None or page.next != after, "the same page again"
             if (after := page.next) is None:
                 return runs
 
@@ -106,6 +107,7 @@ class Bench:
         while True:
             page = await self.store.list_executions(ExecutionQuery(run_id=run_id, **{"limit": 2, **query, "after": after}))
             executions += page.items
+            assert page.next is None or page.next != after, "the same page again"
             if (after := page.next) is None:
                 return executions
 
