@@ -110,17 +110,20 @@ class LocalExecutor:
         turn = 0
         while True:
             if turn % SWEEP == 0:
-                await asyncio.to_thread(sweep, self._spools, self._sockets, time.time())
+                await asyncio.to_thread(self._sweep)
             turn += 1
             await asyncio.sleep(MAINTAIN)
             self._templates.retire_idle()
             self._adoption.tidy()
 
-    def _link(self) -> Link:
-        return Link(self._routes, self._watches.wake, self._lost)
+    def _sweep(self) -> None:
+        try:
+            sweep(self._spools, self._sockets, time.time())
+        except OSError as error:
+            log.warning("%s could not be swept: %s", self._state, error)
 
-    def _lost(self, link: Link) -> None:
-        self._templates.lost(link)
+    def _link(self) -> Link:
+        return Link(self._routes, self._watches.wake, self._templates.lost)
 
     # -- launch -------------------------------------------------------------------------------------------------
 

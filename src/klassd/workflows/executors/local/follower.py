@@ -15,7 +15,7 @@ from klassd.workflows.model.states import Cause
 log = logging.getLogger("klassd.workflows")
 
 POLL = 0.1  # seconds between looks at an execution that nobody reports on
-FIRST = 0.002  # seconds that the first look waits for each execution under way, at most LATEST: when there are many, most
+FIRST = 0.004  # seconds that the first look waits for each execution under way, at most LATEST: when there are many, most
 LATEST = 0.05  # have ended by then and are told, and stored, in one go instead of three
 SPACING = 0.02  # seconds between two batches of one console: a line every millisecond is no reason for 1,000 writes a second
 LOOK = 10.0  # seconds between looks at one that its template reports on: a hint may be lost, a state may not
