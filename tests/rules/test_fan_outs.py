@@ -60,6 +60,28 @@ def test_the_output_is_in_item_order_whatever_order_they_end_in() -> None:
     assert world.rows.run.output == "each2"
 
 
+@pytest.mark.parametrize("last", [0, 1, 2])
+def test_the_decision_that_ends_a_fan_out_sees_the_output_of_its_last_item_too(last: int) -> None:
+    next_one = node("next", "each", over=ref("each"), max_parallel=1)
+    rows = node("rows", "each", over=ref("each", output="row"), max_parallel=1)
+    state = fresh(workflow(fan_out([1, 2, 3]), next_one, rows, returns=ref("next")))
+    state.apply(advance(state, Begun(), 1.0))
+    for index in sorted(range(3), key=lambda index: index == last):
+        state.apply(advance(state, TaskEnded("each", index, 1, SUCCESS, index * 10, {"row": index}), 1.0))
+    assert state.nodes["next"].items == [0, 10, 20]
+    assert state.nodes["rows"].items == [0, 1, 2]
+
+
+@pytest.mark.parametrize("last", [0, 1, 2])
+def test_the_output_of_a_run_holds_the_last_item_that_ended(last: int) -> None:
+    state = fresh(workflow(fan_out([1, 2, 3]), returns={"all": ref("each"), "rows": ref("each", output="row")}))
+    state.apply(advance(state, Begun(), 1.0))
+    for index in sorted(range(3), key=lambda index: index == last):
+        delta = advance(state, TaskEnded("each", index, 1, SUCCESS, index * 10, {"row": index}), 1.0)
+        state.apply(delta)
+    assert delta.run is not None and delta.run.output == {"all": [0, 10, 20], "rows": [0, 1, 2]}
+
+
 def test_the_retry_of_one_item_starts_only_that_item_and_keeps_its_place() -> None:
     world = World(workflow(fan_out([1, 2, 3], max_parallel=2, retries=1)), lambda _, index, attempt: _once_ill(index, attempt))
     world.send(Begun())
