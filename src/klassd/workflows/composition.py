@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from klassd.workflows import __version__, plugins
 from klassd.workflows.client import Client
-from klassd.workflows.engine.scheduler import Scheduler
 from klassd.workflows.errors import ConfigurationError
 from klassd.workflows.ports import Executor, Store
 from klassd.workflows.settings import Settings
 from klassd.workflows.system import SystemClock, SystemIds, TaskSpawner
+
+if TYPE_CHECKING:
+    from klassd.workflows.engine.scheduler import Scheduler
 
 CONDITION_SECONDS = 1.0  # a condition's function decides; it does not work
 
@@ -41,6 +43,8 @@ def make_scheduler(
     only: Sequence[str] | None = None,
     queues: Sequence[str] | None = None,
 ) -> Scheduler:
+    from klassd.workflows.engine.scheduler import Scheduler  # commands that only look do without: 25 ms
+
     return Scheduler(
         store,
         executor,

@@ -198,14 +198,18 @@ class Keeper:
             return lambda: self._spawn_attempt(live, launch=True)
         if not_before > now:
             return lambda: self._spawn(self._wait_until(live, not_before), live.id)
-        self._deps.dispatcher.wait(live.node.options.queue, live.node.options.priority, (self, live))
+        self._wait(live)
         return None
 
     async def _wait_until(self, live: Live, not_before: float) -> None:
         await self._deps.clock.sleep(max(0.0, not_before - self._deps.clock.now()))
         if self._current(live):
-            self._deps.dispatcher.wait(live.node.options.queue, live.node.options.priority, (self, live))
+            self._wait(live)
             self._deps.released()
+
+    def _wait(self, live: Live) -> None:
+        options = live.node.options
+        self._deps.dispatcher.wait(options.queue, options.priority, self.run.id, (self, live))
 
     def start(self, live: Live) -> None:
         """The dispatcher gave this waiting execution a slot."""

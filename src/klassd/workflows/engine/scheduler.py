@@ -33,6 +33,7 @@ LEASE = 15.0
 RECORD = 0.02  # seconds that a launch may wait for its record on the disk: so many are recorded ahead under load
 AHEAD = 0.05  # claim as many runs beyond the free slots as end in this many seconds: hides the store's latency under load
 FLUSH = 5.0  # seconds at most for what is decided to be stored before the runs are let go
+COMPANY = 2  # runs waiting here at least, so that a run that fills every slot shares them with another
 DEFINITIONS = 256  # decoded definitions kept
 
 
@@ -66,6 +67,7 @@ class Scheduler:
         self._definitions: OrderedDict[str, Definition] = OrderedDict()
         self._wake = Wake(store)
         self._looked_around = -math.inf
+        self._claimed_at = -math.inf
         self._next_due: float | None = None
         self._pace = _Pace(clock)
         self._dispatching = False
@@ -138,24 +140,30 @@ class Scheduler:
 
     async def _claim(self) -> None:
         await self._lease.held()
-        while self._wants_runs():
+        while self._wants_runs() and (self._dispatcher.free > 0 or self._claim_is_due()):
             room, now = self._room(), self._clock.now()
+            self._claimed_at = self._clock.monotonic()
             claimed = await self._store.claim_runs(self.owner, room, now, self._queues, self._only)
             for loaded in claimed:
                 self._keep(loaded)
             if len(claimed) < room:
                 return
 
+    def _claim_is_due(self) -> bool:
+        """With every slot taken, a claim can wait: each is a transaction, and each of our own commits is a hint."""
+        return self._clock.monotonic() - self._claimed_at >= LOOK_AROUND
+
     def _room(self) -> int:
-        """Claim no more than can start soon: what is hoarded here, an idle scheduler elsewhere cannot have."""
-        return self._dispatcher.free + self._ahead() - self._dispatcher.waiting
+        """Claim no more than can start soon: what is hoarded here, an idle scheduler elsewhere cannot have. Counted in runs,
+        so that the waiting items of a large one do not keep the small ones out."""
+        return max(0, self._dispatcher.free) + self._ahead() - self._dispatcher.runs_waiting
 
     def _ahead(self) -> int:
-        return math.floor(self._pace.per_second * AHEAD)
+        return max(COMPANY, math.floor(self._pace.per_second * AHEAD))
 
     def _wants_runs(self) -> bool:
         """Not one by one: while there is work waiting, a claim is worth its transaction from half a load on."""
-        return self._room() > (self._ahead() // 2 if self._dispatcher.waiting else 0)
+        return self._room() > (self._ahead() // 2 if self._dispatcher.runs_waiting >= COMPANY else 0)
 
     def _keep(self, loaded: LoadedRun) -> None:
         try:
