@@ -13,7 +13,10 @@ template  imports MODULE once and forks executions of its jobs on request
 
 
 def main(arguments: list[str]) -> int:
-    mode, options = (arguments[0] if arguments else ""), dict(zip(arguments[1::2], arguments[2::2], strict=False))
+    mode, names, values = (arguments or [""])[0], arguments[1::2], arguments[2::2]
+    options = dict(zip(names, values, strict=False))
+    if len(names) != len(values):
+        mode = ""
     if mode == "run" and options.keys() <= {"--spool"}:
         from klassd.workflows.worker.execute import execute
 

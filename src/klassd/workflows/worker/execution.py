@@ -45,7 +45,8 @@ class Execution:
         self.order = order
         self.id = order.execution_id
         self.sink = sink
-        self.end_path = end_path
+        self.end_path = end_path  # of the outcome record; empty: nowhere but here
+        self.record = b""
         self.console = Console(self.say, limit)
         # its process
         self.pid = 0

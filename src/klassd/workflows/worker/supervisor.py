@@ -70,7 +70,7 @@ class Supervisor:
         self._ended, self._grew = ended, grew
         self.executions: dict[str, Execution] = {}
         self._by_pid: dict[int, Execution] = {}
-        self._unrecorded: list[tuple[float, Execution, bytes]] = []  # ended, but where is no room to write it
+        self._unrecorded: list[tuple[float, Execution]] = []  # ended, but where is no room to write it
         self._handlers: dict[int, Callable[[], object]] = {}
         self._poll = select.poll()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -108,12 +108,12 @@ class Supervisor:
             if execution.unwritten and not execution.killed and execution.status is None and execution.pid:
                 self._kill(execution)  # what it goes on to say would be lost
         while self._unrecorded and now >= self._unrecorded[0][0]:
-            self._record_end(*self._unrecorded.pop(0)[1:])
+            self._record_end(self._unrecorded.pop(0)[1])
 
     def _patience(self, most: float) -> float:
         now = time.monotonic()
         times = [execution.next_time() for execution in self.executions.values()]
-        times += [when for when, _, _ in self._unrecorded]
+        times += [when for when, _ in self._unrecorded]
         return max(0.0, min([now + most, *times]) - now)
 
     def _on_signal(self) -> None:
@@ -433,19 +433,19 @@ class Supervisor:
             execution.say("val", body)
         os.set_blocking(execution.sink, True)  # nothing is left to supervise here
         execution.flush()
-        encoded = fitting(execution.end())
-        execution.say("end", encoded)
+        execution.record = fitting(execution.end())
+        execution.say("end", execution.record)
         execution.flush()
         os.close(execution.sink)
-        self._record_end(execution, encoded)
+        self._record_end(execution)
 
-    def _record_end(self, execution: Execution, encoded: bytes) -> None:
+    def _record_end(self, execution: Execution) -> None:
         """Leave the outcome record; where the disk is full, again and again: nobody else knows it."""
         try:
             if execution.end_path:
-                leave_end(execution.end_path, encoded)
+                leave_end(execution.end_path, execution.record)
         except OSError:
-            self._unrecorded.append((time.monotonic() + AGAIN, execution, encoded))
+            self._unrecorded.append((time.monotonic() + AGAIN, execution))
         else:
             self._ended(execution)
 

@@ -12,20 +12,35 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
 from klassd.workflows import __version__
 from klassd.workflows.frames import dumps
 from klassd.workflows.order import Order
-from klassd.workflows.worker.claim import Identity, claim, expired, withdraw
+from klassd.workflows.worker.claim import Identity, claim, expired, leave_end, withdraw
 from klassd.workflows.worker.execute import end_path, leave_refusal, refuse_version
 from klassd.workflows.worker.execution import Execution
 from klassd.workflows.worker.supervisor import Supervisor
 
 IDLE = 60.0  # seconds without a connection and without a job before it ends
 PENDING = 1024 * 1024  # bytes a connection may be behind
+
+
+class Launch(msgspec.Struct, frozen=True, tag_field="op", tag="launch"):
+    order: Order
+
+
+class Stop(msgspec.Struct, frozen=True, tag_field="op", tag="stop"):
+    id: str
+    grace: float
+
+
+class Retire(msgspec.Struct, frozen=True, tag_field="op", tag="retire"):
+    pass
+
+
+_said = msgspec.json.Decoder(Launch | Stop | Retire).decode
 
 
 class Template:
@@ -35,7 +50,7 @@ class Template:
         self._supervisor = ForkingSupervisor(self._identity, self._ended, self._grew, self._answer)
         self._asking: dict[str, _Connection] = {}  # who waits to hear whether it was launched
         self._connections: dict[int, _Connection] = {}
-        self._retired = False
+        self._retired = self._ending = False
         self._lonely_since = time.monotonic()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._threads, files = self._supervisor.start_forker(module)
@@ -43,12 +58,23 @@ class Template:
 
     def serve(self) -> None:
         self._listen()
+        signal.signal(signal.SIGTERM, self._asked_to_end)
         while not self._done():
             self._supervisor.turn(IDLE / 4)
+            if self._ending:
+                self._end_jobs()
             for connection in list(self._connections.values()):
                 connection.flush()
         with contextlib.suppress(OSError):
             os.unlink(self._path)
+
+    def _asked_to_end(self, number: int, frame: object) -> None:
+        self._ending = self._retired = True
+
+    def _end_jobs(self) -> None:
+        self._ending = False
+        for execution in self._supervisor.executions.values():
+            self._supervisor.stop(execution, "stop", execution.order.grace)
 
     def _done(self) -> bool:
         if self._connections or self._supervisor.executions:
@@ -92,22 +118,23 @@ class Template:
         )
 
     def _hear(self, connection: _Connection) -> None:
-        for line in connection.lines():
-            self._obey(connection, msgspec.json.decode(line))
+        try:
+            for line in connection.lines():
+                self._obey(connection, _said(line))
+        except msgspec.MsgspecError:  # whoever that is speaks something else
+            connection.closed = True
         if connection.closed:
             self._supervisor.unwatch(connection.fd)
             self._connections.pop(connection.fd, None)
             connection.sock.close()
 
-    def _obey(self, connection: _Connection, said: dict[str, Any]) -> None:
-        if said["op"] == "launch":
-            self._launch(connection, msgspec.convert(said["order"], Order))
-        elif said["op"] == "stop":
-            for execution in self._supervisor.executions.values():
-                if execution.id == said["id"]:
-                    self._supervisor.stop(execution, "stop", said["grace"])
-        elif said["op"] == "retire":
+    def _obey(self, connection: _Connection, said: Launch | Stop | Retire) -> None:
+        if isinstance(said, Launch):
+            self._launch(connection, said.order)
+        elif isinstance(said, Retire):
             self._retired = True
+        elif execution := self._supervisor.executions.get(said.id):
+            self._supervisor.stop(execution, "stop", said.grace)
 
     def _tell(self, **said: object) -> None:
         for connection in self._connections.values():
@@ -152,9 +179,9 @@ class Template:
         return self._start(order, sink)
 
     def _start(self, order: Order, sink: int) -> tuple[str, str]:
-        path = end_path(order, self._spool)
+        path = end_path(self._spool, order)
         if problem := refuse_version(order):
-            leave_refusal(order, sink, path, problem)
+            leave_end(path, leave_refusal(order, sink, problem))
             return "", ""
         if expired(order):
             os.close(sink)
