@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from klassd.workflows.engine.pipeline import BACKLOG, Pipeline, merged
-from klassd.workflows.errors import StoreError
+from klassd.workflows.errors import StoreError, Unstorable
 from klassd.workflows.model.run import Change, Execution, ExecutionPatch, LogChunk, NodeRow, Run, RunPatch
 from klassd.workflows.model.states import ExecutionStatus, NodeStatus, RunStatus
 from klassd.workflows.system import SystemClock, TaskSpawner
@@ -19,11 +19,15 @@ class Recorder:
         self.gate = asyncio.Event()
         self.gate.set()
         self.fail = 0
+        self.unstorable = False
         self.accept = True
         self.run: Run | None = None
 
     async def commit(self, changes: list[Change]) -> list[bool]:
         await self.gate.wait()
+        if self.unstorable:
+            self.unstorable = False
+            raise Unstorable("a lone surrogate")
         if self.fail:
             self.fail -= 1
             raise StoreError("the disk is full")
@@ -50,7 +54,12 @@ def patch(number: int, **said: Any) -> ExecutionPatch:
 def with_pipeline(test: Callable[[Recorder, Pipeline, list[str]], Awaitable[None]]) -> None:
     async def main() -> None:
         store, lost, spawner = Recorder(), [], TaskSpawner()
-        pipeline = Pipeline(store, Quick(), spawner, "r", lambda: lost.append("lost"))  # type: ignore[arg-type]
+
+        def spoil(error: Exception) -> None:
+            lost.append(str(error))
+            pipeline.add(change(run=RunPatch(status=RunStatus.FAILED)))
+
+        pipeline = Pipeline(store, Quick(), spawner, "r", lambda: lost.append("lost"), spoil)  # type: ignore[arg-type]
         await test(store, pipeline, lost)
         await spawner.close()
 
@@ -102,6 +111,18 @@ def test_a_refused_change_lets_go_of_the_run_and_has_no_effect() -> None:
         for _ in range(20):
             await asyncio.sleep(0)
         assert lost == ["lost"] and seen == []
+
+    with_pipeline(test)
+
+
+def test_what_no_store_can_hold_ends_the_run_instead_of_being_tried_for_ever() -> None:
+    async def test(store: Recorder, pipeline: Pipeline, lost: list[str]) -> None:
+        store.unstorable = True
+        seen: list[str] = []
+        pipeline.add(change(updated=(patch(1, status=ExecutionStatus.SUCCEEDED),)), [lambda: seen.append("reaped")])
+        await pipeline.flushed()
+        assert lost == ["a lone surrogate"] and seen == []
+        assert [each.run for each in store.committed] == [RunPatch(status=RunStatus.FAILED)]
 
     with_pipeline(test)
 

@@ -6,7 +6,6 @@ import os
 from argparse import Namespace
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from urllib.parse import unquote
 
 from klassd.workflows.app import App
 from klassd.workflows.cli.problems import Problem
@@ -85,6 +84,4 @@ def _must_exist(url: str) -> None:
 def sqlite_path(url: str) -> str | None:
     """The file of a ``sqlite:///`` URL; None for other stores."""
     prefix = "sqlite:///"
-    if not url.startswith(prefix):
-        return None
-    return os.path.abspath(unquote(url[len(prefix) :].partition("?")[0]))
+    return os.path.abspath(url.removeprefix(prefix)) if url.startswith(prefix) else None

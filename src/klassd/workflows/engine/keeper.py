@@ -88,7 +88,7 @@ class Keeper:
         self._live: dict[TaskId, Live] = {}
         self._ended = False
         self._loaded = loaded.executions
-        self.pipeline = Pipeline(deps.store, deps.clock, deps.spawner, self.run.id, self.drop)
+        self.pipeline = Pipeline(deps.store, deps.clock, deps.spawner, self.run.id, self.drop, self._spoil)
 
     # -- decisions ----------------------------------------------------------------------------------------------
 
@@ -161,6 +161,11 @@ class Keeper:
         self._let_go()
         patch = RunPatch(status=RunStatus.FAILED, finished_at=self._deps.clock.now(), error=f"engine error: {error!r}")
         self.pipeline.add(Change(run_id=self.run.id, epoch=self.run.epoch, run=patch), self._end(True))
+
+    def _spoil(self, error: Exception) -> None:
+        """What was decided holds something that no store can hold."""
+        self._ended = False
+        self.quarantine(error)
 
     # -- starting -----------------------------------------------------------------------------------------------
 

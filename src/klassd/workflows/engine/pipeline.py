@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from klassd.workflows.errors import StoreError
+from klassd.workflows.errors import StoreError, Unstorable
 from klassd.workflows.model.run import Change, Execution, ExecutionPatch, NodeRow, RunPatch
 from klassd.workflows.ports import Clock, Spawner, Store
 
@@ -28,9 +28,17 @@ Effect = Callable[[], object]
 
 
 class Pipeline:
-    def __init__(self, store: Store, clock: Clock, spawner: Spawner, run_id: str, lost: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        spawner: Spawner,
+        run_id: str,
+        lost: Callable[[], None],
+        spoiled: Callable[[Exception], None],
+    ) -> None:
         self._store, self._clock, self._spawner = store, clock, spawner
-        self._run_id, self._lost = run_id, lost
+        self._run_id, self._lost, self._spoiled = run_id, lost, spoiled
         self._changes: list[Change] = []
         self._effects: list[Effect] = []
         self._bytes = 0
@@ -88,7 +96,13 @@ class Pipeline:
             changes, self._changes = self._changes, []
             effects, self._effects = self._effects, []
             self._bytes = 0
-            if not await self._commit(merged(changes)):
+            try:
+                accepted = await self._commit(merged(changes))
+            except Unstorable as error:  # trying again cannot help: the run ends with that instead
+                self._changes, self._effects = [], []
+                self._spoiled(error)
+                continue
+            if not accepted:
                 self._lost()
                 return
             for effect in effects:
