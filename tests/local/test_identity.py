@@ -42,6 +42,19 @@ def test_only_what_carries_the_mark_or_belongs_to_the_job_is_killed():
             process.wait()
 
 
+def test_a_signal_reaches_that_very_process_or_nobody():
+    child = subprocess.Popen(SLEEPER)
+    start = identity.find(child.pid).start
+    try:
+        identity.send(child.pid, start + 1, signal.SIGKILL)
+        identity.send(child.pid, start, signal.SIGUSR1)
+        assert child.wait() == -signal.SIGUSR1
+        identity.send(child.pid, start, signal.SIGKILL)
+    finally:
+        child.kill()
+        child.wait()
+
+
 def test_the_outcome_of_a_dead_supervisor_counts_even_if_its_console_could_not_be_written(place):
     async def check():
         async with place.executor() as own:
