@@ -10,7 +10,7 @@ import sys
 import time
 
 # What the process that forks the jobs has imported: an interpreter of the same size.
-_TEMPLATE = "import benchmarks.jobs, klassd.workflows.worker.template, benchmarks.forks; benchmarks.forks.measure({count})"
+_TEMPLATE = "import benchmarks.jobs, klassd.workflows.worker.forker, benchmarks.forks; benchmarks.forks.measure({count})"
 
 
 def bare_fork(count: int) -> dict[str, float]:
