@@ -1,60 +1,16 @@
 import json
 import os
-import zlib
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from local_help import NONCE, Writer
 
 from klassd.workflows.executors.local import telling
-from klassd.workflows.executors.local.spool import PORTION, Spool
-from klassd.workflows.frames import dumps, encode
+from klassd.workflows.executors.local.spool import PORTION
+from klassd.workflows.frames import encode
 from klassd.workflows.model.execution import Finished, Output, Progress, Ready, Started
 from klassd.workflows.model.logs import lines_of
-from klassd.workflows.order import End
-
-NONCE = "0123456789abcdef" * 2
-
-
-class Writer:
-    """A spool file as a supervisor writes it."""
-
-    def __init__(self, directory, execution_id="x"):
-        self.directory, self.execution_id = str(directory), execution_id
-        self.path = os.path.join(self.directory, f"{execution_id}.log")
-        self.seq = 0
-        self.line = 1
-        open(self.path, "wb").close()
-        self.say("hello", v="9.9", boot="b", pid=1, start=2, sock="")
-        self.say("start", pid=3, start=4)
-
-    def frame(self, kind, **body):
-        self.seq += 1
-        return encode(NONCE, self.seq - 1, kind, 1_000_000 * self.seq, dumps(body))
-
-    def write(self, data):
-        with open(self.path, "ab") as file:
-            file.write(data)
-
-    def say(self, kind, **body):
-        self.write(self.frame(kind, **body))
-
-    def out(self, *lines):
-        self.write(self.out_frame(*lines))
-
-    def out_frame(self, *lines):
-        frame = self.frame("out", l=self.line, n=len(lines), s=1, x="".join(line + "\n" for line in lines))
-        self.line += len(lines)
-        return frame
-
-    def end(self, outputs=(), **said):
-        manifest = {name: (len(text), f"{zlib.crc32(text):08x}") for name, text in outputs}
-        end = End(result="success", outputs=manifest, lines=self.line - 1, finished_at=99.0)
-        return msgspec.to_builtins(msgspec.structs.replace(end, **said))
-
-    def spool(self, cursor="", seq=0, line=1):
-        return Spool(self.directory, self.execution_id, cursor, seq, line)
 
 
 def texts(told):
