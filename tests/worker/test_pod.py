@@ -85,3 +85,15 @@ def test_wrong_arguments_are_answered_with_the_usage(arguments: list[str]) -> No
     command = [sys.executable, "-m", "klassd.workflows.worker", *arguments]
     process = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     assert process.returncode == 2 and process.stderr.startswith("usage:")
+
+
+def test_a_spool_that_is_not_there_ends_with_a_sentence_and_code_two() -> None:
+    process = subprocess.run(
+        [sys.executable, "-m", "klassd.workflows.worker", "run", "--spool", "/no/such/place"],
+        env=environment(),
+        input=msgspec.json.encode(order("Add", inputs={"a": 1})),
+        capture_output=True,
+        check=False,
+    )
+    error = process.stderr.decode()
+    assert process.returncode == 2 and "/no/such/place" in error and "Traceback" not in error

@@ -430,7 +430,7 @@ class Faulty(Job):
     """A control channel that says nonsense."""
 
     def run(self, ctx: Any) -> str:
-        for message in (b"?", b"L", b"L x y", b"Pnothing", b"P[]", b"V", b"R{}", b"X[1", b"E", b"\xff" * 100):
+        for message in (b"?", b"L", b"L x y", b"Pnothing", b"P[]", b"V", b"R\xff", b"X[1", b"E", b"\xff" * 100):
             ctx._channel._sock.send(message)
         ctx.log("still there")
         return "succeeded"

@@ -6,7 +6,7 @@ One message a packet, its kind in the first byte:
     E text      Python's standard error
     P JSON      bars
     V JSON      a piece of an output value, the body of a ``val`` frame
-    R JSON      the result is recorded: {"outputs": manifest}, and "value": the return value where it is short
+    R value     the result is recorded; the return value as JSON where it is short and not null
     X JSON      it failed: order.Error, and "cause"
     S           a service is ready
     K           it ends and leaves processes behind
@@ -14,7 +14,6 @@ One message a packet, its kind in the first byte:
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import socket
@@ -36,12 +35,15 @@ class Channel:
         self._lock = RLock()
 
     def send(self, kind: bytes, body: bytes = b"", *, ordered: bool = True) -> None:
-        with self._lock, contextlib.suppress(OSError):  # the supervisor is gone, and so shall we be
-            if ordered:
-                _flush()
-            self._sock.send(kind + body)
-            if ordered:
-                os.write(self._out, self._marker)
+        with self._lock:
+            try:
+                if ordered:
+                    _flush()
+                self._sock.send(kind + body)
+                if ordered:
+                    os.write(self._out, self._marker)
+            except OSError:  # the supervisor is gone, and so shall we be
+                return
 
     def record(self, level: int, text: str, logger: str = "") -> None:
         """A record of ctx.log or logging, of one line or several."""
@@ -91,5 +93,7 @@ def _piece(text: str) -> tuple[str, str]:
 
 
 def _flush() -> None:
-    with contextlib.suppress(OSError, ValueError, AttributeError, RuntimeError):  # closed, replaced, or in use below us
+    try:
         sys.stdout.flush()
+    except (OSError, ValueError, AttributeError, RuntimeError):  # closed, replaced, or in use below us
+        return

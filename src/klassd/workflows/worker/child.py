@@ -7,21 +7,25 @@ import json
 import os
 import signal
 import sys
-import zlib
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 from klassd.workflows.errors import ConfigurationError, InvalidInput, JobCancelled, KlassdError, PermanentError
 from klassd.workflows.job import JobInfo, load_job
 from klassd.workflows.order import Order
+from klassd.workflows.worker import processes
 from klassd.workflows.worker.channel import Channel
 from klassd.workflows.worker.context import OutputError, WorkerContext, output_bytes
 from klassd.workflows.worker.stdio import install
 
 SHORT = 1024  # bytes of a return value that goes along with the message that there is one
 _PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
-_MANIFEST = 2000  # bytes of JSON: it must fit the outcome record with all else
+_MANIFEST = 2000  # bytes of JSON of all entries of named outputs: they must fit the outcome record with all else
+_ENTRY = 22  # bytes of one besides its name: size and checksum
 _STOPPED = 128 + signal.SIGTERM
+
+
+known: dict[str, JobInfo] = {}  # jobs that were loaded before the fork
 
 
 class Unusable(Exception):
@@ -35,8 +39,8 @@ def run(order: Order, channel: Channel) -> NoReturn:
     install(channel)
     context = WorkerContext(order, channel)
     stop = _Stop(context)
-    signal.signal(signal.SIGTERM, stop)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    processes.handle_signal(signal.SIGTERM, stop)
+    processes.unblock_signal(signal.SIGTERM)
     code = _teardown(channel, _perform(order, channel, context, stop))
     os._exit(code)
 
@@ -88,7 +92,7 @@ def _end_forked() -> NoReturn:
 
 def _prepare(order: Order) -> tuple[JobInfo, Any, Any]:
     try:
-        info = load_job(order.source)
+        info = known.get(order.source) or load_job(order.source)
         return info, info.build(order.inputs), _app(order, info)
     except Exception as error:
         raise Unusable(str(error)) from error
@@ -165,18 +169,21 @@ def _call_on_loop(coroutine: Any, stop: _Stop) -> Any:
 
 
 def _record_result(channel: Channel, context: WorkerContext, value: object) -> None:
-    result = output_bytes(value, "the return value")
-    short = len(result) <= SHORT
-    outputs = {"": result, **context.outputs}
-    body: dict[str, object] = {"outputs": {name: (len(value), f"{zlib.crc32(value):08x}") for name, value in outputs.items()}}
-    if len(outputs) > 1 and len(json.dumps(body)) > _MANIFEST:
+    """The supervisor works out sizes and checksums: here each further function costs page faults."""
+    result = b"" if value is None else output_bytes(value, "the return value")
+    if context.outputs:
+        _record_outputs(channel, context.outputs)
+    if len(result) > SHORT:
+        channel.value("", result)
+    channel.send(b"R", result if len(result) <= SHORT else b"")
+
+
+def _record_outputs(channel: Channel, outputs: dict[str, bytes]) -> None:
+    size = sum(len(json.dumps(name)) + _ENTRY for name in outputs)
+    if size > _MANIFEST:
         raise OutputError(f"{len(outputs)} outputs are too many for one record: put them together in one")
     for name, encoded in outputs.items():
-        if name or not short:
-            channel.value(name, encoded)
-    if short:
-        body["value"] = result.decode()
-    channel.send(b"R", json.dumps(body).encode("ascii"))
+        channel.value(name, encoded)
 
 
 def _record_failure(

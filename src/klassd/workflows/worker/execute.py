@@ -14,7 +14,7 @@ import msgspec
 from klassd.workflows import __version__
 from klassd.workflows.frames import dumps, encode
 from klassd.workflows.order import End, Error, Order
-from klassd.workflows.worker.claim import Identity, claim, expired, fitting, leave_end
+from klassd.workflows.worker.claim import Identity, claim, expired, fitting, leave_end, withdraw
 from klassd.workflows.worker.execution import Execution
 from klassd.workflows.worker.supervisor import Supervisor
 
@@ -22,28 +22,23 @@ SUCCEEDED, FAILED, UNUSABLE = 0, 1, 2
 ORDER = "KLASSD_ORDER"
 
 
+class Unusable(Exception):
+    """Nothing was started; the sentence says why."""
+
+
 def execute(spool: str | None) -> int:
     """Run the order given on standard input (or in ``KLASSD_ORDER``). The exit code tells what it came to."""
     try:
         order = _order()
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        sys.stderr.write(f"the order is not one: {error}; expected its JSON on standard input or in {ORDER}\n")
+        identity = Identity(__version__)
+        sink = _sink(spool, order, identity)
+        if problem := refuse_version(order):
+            record, code = _refuse(order, sink, spool, problem), UNUSABLE
+        else:
+            record, code = _supervise(order, sink, spool, identity)
+    except Unusable as error:
+        sys.stderr.write(f"{error}\n")
         return UNUSABLE
-    if expired(order):
-        sys.stderr.write(f"{order.execution_id}: the order has expired, nothing was started\n")
-        return UNUSABLE
-    identity = Identity(__version__)
-    sink = _sink(spool, order, identity)
-    if sink is None:
-        sys.stderr.write(f"{order.execution_id}: it was started before, nothing was started\n")
-        return UNUSABLE
-    path = end_path(spool, order) if spool else ""
-    if problem := refuse_version(order):
-        record, code = leave_refusal(order, sink, problem), UNUSABLE
-        if path:
-            leave_end(path, record)
-    else:
-        record, code = _supervise(order, sink, path, identity)
     if not spool:
         _leave_message(record)
     return code
@@ -54,12 +49,30 @@ def _order() -> Order:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
-    return msgspec.json.decode(text, type=Order)
+    try:
+        return msgspec.json.decode(text, type=Order)
+    except msgspec.MsgspecError as error:
+        raise Unusable(f"the order is not one: {error}; expected its JSON on standard input or in {ORDER}") from None
 
 
-def _sink(spool: str | None, order: Order, identity: Identity) -> int | None:
-    if spool is not None:
-        return claim(spool, order, identity)
+def _sink(spool: str | None, order: Order, identity: Identity) -> int:
+    if expired(order):
+        raise Unusable(f"{order.execution_id}: the order has expired, nothing was started")
+    if not spool:
+        return _standard_output(order, identity)
+    try:
+        sink = claim(spool, order, identity)
+    except OSError as error:
+        raise Unusable(f"{order.execution_id}: its console cannot be made in {spool}: {error.strerror}") from None
+    if sink is None:
+        raise Unusable(f"{order.execution_id}: it was started before, nothing was started")
+    if expired(order):  # it may have taken long to come here
+        withdraw(spool, order.execution_id)
+        raise Unusable(f"{order.execution_id}: the order has expired, nothing was started")
+    return sink
+
+
+def _standard_output(order: Order, identity: Identity) -> int:
     sink = os.dup(1)
     os.write(sink, encode(order.nonce, 0, "hello", int(time.time() * 1e6), dumps(identity.hello(order.execution_id))))
     if stat.S_ISFIFO(os.fstat(sink).st_mode):  # a deadline must hold while nobody reads what was said
@@ -67,19 +80,31 @@ def _sink(spool: str | None, order: Order, identity: Identity) -> int | None:
     return sink
 
 
-def _supervise(order: Order, sink: int, path: str, identity: Identity) -> tuple[bytes, int]:
+def _supervise(order: Order, sink: int, spool: str | None, identity: Identity) -> tuple[bytes, int]:
     ended: list[Execution] = []
     asked: list[int] = []
     supervisor = Supervisor(identity, ended.append, lambda execution: None)
     signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
-    execution = supervisor.start(order, sink, path)
+    try:
+        execution = supervisor.start(order, sink, end_path(spool, order) if spool else "")
+    except OSError as error:
+        if spool:
+            withdraw(spool, order.execution_id)
+        raise Unusable(f"{order.execution_id}: no process could be made: {error.strerror}") from None
     while not ended:
         supervisor.turn(60.0)
         if asked:
             asked.clear()
             supervisor.stop(execution, "stop", order.grace)
-    succeeded = execution.result and not execution.effective and not execution.unwritten
+    succeeded = execution.succeeded and not execution.effective and not execution.unwritten
     return execution.record, SUCCEEDED if succeeded else FAILED
+
+
+def _refuse(order: Order, sink: int, spool: str | None, problem: str) -> bytes:
+    record = leave_refusal(order, sink, problem)
+    if spool:
+        leave_end(end_path(spool, order), record)
+    return record
 
 
 def _leave_message(record: bytes) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import time
+import zlib
 from collections import deque
 from typing import Any
 
@@ -20,13 +21,6 @@ BEAT = 10.0  # seconds of silence before a sign of life
 TELL = 0.01  # seconds before growth of a console is told: a short job's is told with its end
 LINGER = 0.2  # seconds for pipes that something outlives the job with
 BACKLOG = 1024 * 1024  # bytes not yet written at which nothing more is read
-
-
-class Result(msgspec.Struct, frozen=True):
-    """The message that a job has succeeded."""
-
-    outputs: dict[str, tuple[int, str]]
-    value: str | None = None
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -68,7 +62,8 @@ class Execution:
         self.bars: dict[str, Any] = {}
         self.bars_at = 0.0
         self.values: list[bytes] = []
-        self.result: Result | None = None
+        self.outputs: dict[str, tuple[int, int]] = {}  # bytes and checksum of each, as far as it has come
+        self.succeeded = False
         self.failure: Failure | None = None
         self.warnings: list[str] = []
         # what it was asked for
@@ -95,6 +90,13 @@ class Execution:
         body = dumps({"b": bars})
         if len(body) < 8 * 1024:
             self.say("prog", body)
+
+    def take_value(self, name: str, piece: str, body: bytes) -> None:
+        """A piece of an output value, and the frame it will stand in when the job has succeeded."""
+        data = piece.encode()
+        size, crc = self.outputs.get(name, (0, 0))
+        self.outputs[name] = (size + len(data), zlib.crc32(data, crc))
+        self.values.append(body)
 
     # -- writing ------------------------------------------------------------------------------------------------
 
@@ -144,14 +146,14 @@ class Execution:
 
     def orderly(self) -> bool:
         """Its process ended as one does that has told its result."""
-        expected = 0 if self.result else 1 if self.failure else None
+        expected = 0 if self.succeeded else 1 if self.failure else None
         return os.waitstatus_to_exitcode(self.status or 0) == expected
 
     def end(self) -> End:
         status = self.status or 0
         return msgspec.structs.replace(
             self._outcome(),
-            requested=self.effective if (self.result or self.failure) else self.requested,
+            requested=self.effective if (self.succeeded or self.failure) else self.requested,
             exit_code=os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else None,
             signal=os.WTERMSIG(status) if os.WIFSIGNALED(status) and not self.lost else None,
             killed=self.killed,
@@ -168,11 +170,12 @@ class Execution:
             error = Error(type="OSError", message=self.unwritten)
             return (
                 End(result="success", stored=False, cause="output", error=error)
-                if self.result
+                if self.succeeded
                 else End(result="failure", error=error)
             )
-        if self.result:
-            return End(result="success", outputs=self.result.outputs)
+        if self.succeeded:
+            outputs = {name: (size, f"{crc:08x}") for name, (size, crc) in self.outputs.items()}
+            return End(result="success", outputs=outputs)
         return End(result="none", cause="lost" if self.lost else None)
 
 

@@ -122,7 +122,7 @@ def become_job(parent: int, out: int, err: int, close: list[int]) -> None:
         processes.die_with(parent)
         os.setsid()
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        processes.handle_signal(signal.SIGCHLD, signal.SIG_DFL)
         processes.become_subreaper()
         os.dup2(out, 1)
         os.dup2(err, 2)
@@ -182,7 +182,7 @@ def _warm_up(module: str) -> None:
 def _warm_up_job(info: JobInfo) -> None:
     if child.needs_loop(info):
         import asyncio  # noqa: F401
-    load_job(info.source)
+    child.known[info.source] = load_job(info.source)
     info.fields.decode({})
 
 
@@ -191,5 +191,5 @@ def _user_file(name: str) -> str | None:
     path: str | None = getattr(sys.modules.get(name), "__file__", None)
     if not path or name.startswith("klassd.workflows"):
         return None
-    installed = {sys.prefix, sys.base_prefix, os.path.dirname(os.__file__)}
-    return None if any(path.startswith(os.path.join(prefix, "")) for prefix in installed) else path
+    packages = "site-packages" in path or "dist-packages" in path
+    return None if packages or path.startswith(os.path.join(os.path.dirname(os.__file__), "")) else path

@@ -22,7 +22,7 @@ from klassd.workflows.worker import child, processes
 from klassd.workflows.worker.channel import Channel
 from klassd.workflows.worker.claim import Identity, fitting, leave_end, start_time
 from klassd.workflows.worker.console import LIMIT
-from klassd.workflows.worker.execution import LINGER, SHOW, TELL, Execution, Failure, Result
+from klassd.workflows.worker.execution import LINGER, SHOW, TELL, Execution, Failure
 from klassd.workflows.worker.forker import become_job
 
 READ = 64 * 1024  # bytes of one read: a pipe's whole capacity
@@ -59,7 +59,6 @@ class _Bar(msgspec.Struct, frozen=True):
 _piece = msgspec.json.Decoder(_Piece).decode
 _record = msgspec.json.Decoder(_Record).decode
 _bars = msgspec.json.Decoder(dict[str, _Bar]).decode
-_result = msgspec.json.Decoder(Result).decode
 _failure = msgspec.json.Decoder(Failure).decode
 
 
@@ -315,20 +314,24 @@ class Supervisor:
             _bars(body)
             execution.bars.update(msgspec.json.decode(body))
         elif kind == b"V":
-            _piece(body)
-            execution.values.append(body)
+            piece = _piece(body)
+            execution.take_value(piece.k, piece.p, body)
         elif kind == b"S":
             execution.say("ready", b"{}")
-        elif kind == b"R":
-            execution.result = _result(body)
-            if execution.result.value is not None:
-                execution.values.append(dumps({"k": "", "p": execution.result.value}))
-            execution.effective = execution.requested
-        elif kind == b"X":
-            execution.failure = _failure(body)
-            execution.effective = execution.requested
+        elif kind in b"RX":
+            self._conclude(execution, kind == b"R", body)
         elif kind == b"K":
             execution.leaves = True
+
+    def _conclude(self, execution: Execution, succeeded: bool, body: bytes) -> None:
+        if execution.succeeded or execution.failure:
+            raise ValueError("a second result")
+        if not succeeded:
+            execution.failure = _failure(body)
+        elif body:
+            execution.take_value("", value := body.decode(), dumps({"k": "", "p": value}))
+        execution.succeeded = succeeded
+        execution.effective = execution.requested
 
     def _read(self, execution: Execution, which: str) -> bytes:
         fd = execution.out if which == "out" else execution.err
@@ -429,7 +432,7 @@ class Supervisor:
         if execution.bars:
             execution.show_bars(time.monotonic())
         execution.console.close()
-        for body in execution.values if execution.result else ():
+        for body in execution.values if execution.succeeded else ():
             execution.say("val", body)
         os.set_blocking(execution.sink, True)  # nothing is left to supervise here
         execution.flush()

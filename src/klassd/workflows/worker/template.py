@@ -228,7 +228,8 @@ class ForkingSupervisor(Supervisor):
         self.nursery = os.fork()
         if self.nursery == 0:
             os.set_inheritable(theirs.fileno(), True)
-            command = [sys.executable, "-m", "klassd.workflows.worker", "forker"]
+            flags = ["-P"] if sys.flags.safe_path else []
+            command = [sys.executable, *flags, "-m", "klassd.workflows.worker", "forker"]
             arguments = [*command, "--module", module, "--control", str(theirs.fileno())]
             os.execv(sys.executable, arguments)  # noqa: S606  (no shell is the point)
         theirs.close()
