@@ -63,6 +63,21 @@ def test_a_template_is_replaced_when_its_code_changed_and_what_it_has_running_go
     assert slow.finished.end.requested == "stop"
 
 
+def test_an_execution_that_runs_already_is_launched_though_its_module_is_broken_by_now(place, module):
+    async def check():
+        async with place.executor() as first:
+            slow = place.order("Waits", module=module("mended_later", WAITING))
+            await first.launch(slow)
+            await hear_until(first, slow.execution_id, "waiting")
+        module("mended_later", "this is no Python")
+        async with place.executor() as second:
+            await second.launch(slow)
+            await second.stop(slow.execution_id, 5.0)
+            return await hear(second, slow.execution_id)
+
+    assert run(check).finished.end.requested == "stop"
+
+
 WAITING = """
 import signal
 from klassd.workflows import Job

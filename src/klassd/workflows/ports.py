@@ -195,7 +195,7 @@ class Executor(Protocol):
 
     async def launch(self, order: Order) -> None:
         """Idempotent: the same execution id is the same process or pod, whoever launches it and however often.
-        Raises ``LaunchRefused`` or ``LaunchDelayed``."""
+        Raises ``LaunchRefused`` or ``LaunchDelayed`` where nothing of it was started, now or by an earlier launch."""
         ...
 
     def follow(self, execution_id: str, cursor: str, seq: int, line: int) -> AsyncIterator[Sequence[Told]]:

@@ -68,6 +68,7 @@ class Live:
     attempt: int
     node: Node
     status: ExecutionStatus
+    adopted: bool = False  # an earlier owner may have launched it
     slot: bool = False
     inside: bool = False  # through the gate: launched, or about to be
     stop_requested: bool = False
@@ -235,6 +236,7 @@ class Keeper:
             attempt=execution.attempt,
             node=self._nodes[execution.node],
             status=execution.status,
+            adopted=True,
             started_at=execution.started_at,
             stop_requested=execution.status is ExecutionStatus.STOPPING,
         )
@@ -289,9 +291,9 @@ class Keeper:
             resumed = True
 
     async def _launch(self, live: Live) -> Finished | None:
-        """Hand it to the executor; the end of it where it can never start."""
+        """Hand it to the executor; the end of it where it can never start. What runs perhaps, only its executor can end."""
         if live.stop_requested:
-            return _never_started()
+            return None if live.adopted else _never_started()
         try:
             order = self._order(live)
         except inputs.ResolveError as error:
