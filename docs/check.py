@@ -19,6 +19,7 @@ import klassd.workflows
 from klassd.workflows import settings
 from klassd.workflows.cli.arguments import COMMANDS
 from klassd.workflows.model import states
+from klassd.workflows.model.states import Cause
 from klassd.workflows.rules.lifecycle import TABLES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -102,7 +103,9 @@ def _moves(status: Any, moves: Mapping[str, Any]) -> str:
 
 def _causes() -> str:
     return _table(
-        "cause", "it means", [_row(f"`{value}`", text) for value, text in _commented(states.__file__, r'[A-Z_]+ = "(\w+)"')]
+        "cause",
+        "it means",
+        [_row(f"`{value}`", text) for value, text in _commented(states.__file__, r'[A-Z_]+ = "(\w+)"') if value in set(Cause)],
     )
 
 

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
+
+from klassd.workflows.model.states import Cause
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,6 +34,11 @@ def problems_of(root: Path) -> list[str]:
 
 def test_the_documentation_of_this_project_is_true() -> None:
     assert check.main() == []
+
+
+def test_the_table_of_causes_has_a_row_for_each_and_for_nothing_else() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", check.GENERATED["causes"](), re.M)
+    assert sorted(rows) == sorted(Cause)
 
 
 def test_a_table_that_the_code_has_outgrown_is_told_and_renewed(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_options_of_a_class_are_what_it_says() -> None:
         timeout=1800.0,
         grace=20.0,
         start_deadline=600.0,
-        retry=RetryPolicy(times=3, first=10.0, most=300.0),
+        retry=RetryPolicy(times=3, first=10.0, most=300.0, infrastructure=3),
         queue="reports",
         priority=5,
         resources=Needs(cpu="250m/1", memory="256Mi/512Mi"),

@@ -23,7 +23,7 @@ from klassd.workflows.options import Needs, RetryPolicy
     ],
 )
 def test_backoff_is_the_first_and_the_longest_wait(retry: Retry, first: float, most: float) -> None:
-    assert retry.policy == RetryPolicy(times=3, first=first, most=most)
+    assert retry.policy == RetryPolicy(times=3, first=first, most=most, infrastructure=3)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,11 @@ def test_backoff_is_the_first_and_the_longest_wait(retry: Retry, first: float, m
         ({"backoff": -1}, "Retry: backoff is -1: expected '10s..5m'"),
         ({"factor": 0.5}, "Retry: factor is 0.5: expected a number of at least 1"),
         ({"factor": float("nan")}, "Retry: factor is nan: expected a number of at least 1"),
+        ({"infrastructure": -1}, "Retry: infrastructure is -1: expected a number of retries, 0 or more"),
+        ({"on": {"bad luck": 1}}, "Retry: on is 'bad luck': expected a cause of failure: exception, exit"),
+        ({"on": {"input": 1}}, "Retry: on is 'input': expected a cause of failure"),
+        ({"on": {"oom": -1}}, "Retry: on['oom'] is -1: expected a number of retries, 0 or more"),
+        ({"on": {"oom": True}}, "Retry: on['oom'] is True: expected a number of retries"),
         ({"jitter": 1}, "Retry: jitter is 1: expected a part of the wait, 0 to 1"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from rules_world import FAILURE, FOR_GOOD, SUCCESS, node, ref, workflow
+from rules_world import EVICTED, FAILURE, FOR_GOOD, SUCCESS, node, ref, workflow
 
 from klassd.workflows.model.workflow import All, AnyOf, Compare, Condition, Definition, Node, Not, Outcome
 from klassd.workflows.rules.lifecycle import Verdict
@@ -29,7 +29,9 @@ def _random_node(rng: Random, name: str, earlier: list[Node]) -> Node:
         fields["when"] = _random_condition(rng, needs, depth=2)
     if rng.random() < 0.4:
         fields |= _random_fan_out(rng, needs)
-    return node(name, *(need.name for need in needs), retries=rng.choice((0, 0, 1, 2)), **fields)
+    return node(
+        name, *(need.name for need in needs), retries=rng.choice((0, 0, 1, 2)), machine=rng.choice((0, 0, 1, 2)), **fields
+    )
 
 
 def _random_condition(rng: Random, needs: list[Node], depth: int) -> Condition:
@@ -61,18 +63,20 @@ class Fates:
     def __init__(self, rng: Random, definition: Definition) -> None:
         self._seed = rng.getrandbits(64)
         self._ill = rng.choice((0.0, 0.1, 0.3, 0.6))
-        self._retries = {each.name: each.options.retry.times for each in definition.nodes}
+        self._retries = {each.name: each.options.retry for each in definition.nodes}
 
     def __call__(self, name: str, index: int, attempt: int) -> tuple[Verdict, Any]:
         rng = Random(f"{self._seed}/{name}/{index}/{attempt}")
         if rng.random() < self._ill:
-            return rng.choice((FAILURE, FAILURE, FOR_GOOD)), None
+            return rng.choice((FAILURE, FAILURE, EVICTED, FOR_GOOD)), None
         return SUCCESS, {"n": rng.randint(0, 2), "items": list(range(rng.randint(0, 4)))}
 
     def final(self, name: str, index: int) -> tuple[bool, Any]:
         """What the task comes to, retries and all."""
-        for attempt in range(1, self._retries[name] + 2):
+        own, machine = self._retries[name].times, self._retries[name].infrastructure
+        for attempt in range(1, own + machine + 2):
             verdict, output = self(name, index, attempt)
-            if verdict is SUCCESS or verdict is FOR_GOOD:
+            own, machine = own - (verdict is FAILURE), machine - (verdict is EVICTED)
+            if verdict is SUCCESS or verdict is FOR_GOOD or own < 0 or machine < 0:
                 return verdict is SUCCESS, output
-        return False, None
+        raise AssertionError("one of the budgets is used up by now")

@@ -18,13 +18,20 @@ from klassd.workflows.rules.state import NodeState, RunState
 SUCCESS = Verdict(status=ExecutionStatus.SUCCEEDED)
 FAILURE = Verdict(status=ExecutionStatus.FAILED, cause=Cause.EXCEPTION, message="ValueError: boom", retry=True)
 FOR_GOOD = Verdict(status=ExecutionStatus.FAILED, cause=Cause.EXCEPTION, message="PermanentError: no", retry=False)
+EVICTED = Verdict(
+    status=ExecutionStatus.FAILED,
+    cause=Cause.EVICTED,
+    message="evicted: the node was low on memory",
+    retry=True,
+    infrastructure=True,
+)
 STOPPED = Verdict(status=ExecutionStatus.STOPPED, cause=Cause.STOPPED, message="stopped on request")
 
 BAD = (NodeStatus.FAILED, NodeStatus.SKIPPED, NodeStatus.CANCELLED)
 
 
-def node(name: str, *needs: str, retries: int = 0, **fields: Any) -> Node:
-    options = Options(retry=RetryPolicy(times=retries, first=10.0, jitter=0.1))
+def node(name: str, *needs: str, retries: int = 0, machine: int = 0, **fields: Any) -> Node:
+    options = Options(retry=RetryPolicy(times=retries, infrastructure=machine, first=10.0, jitter=0.1))
     return Node(name, "Job", "jobs:Job", needs=tuple(needs), options=options, **fields)
 
 
@@ -48,7 +55,7 @@ def essence(state: RunState) -> Any:
 
 def _of_node(each: NodeState) -> Any:
     tasks = {
-        index: (task.status, task.attempt, task.not_before, task.output, task.outputs, task.error)
+        index: (task.status, task.attempt, task.not_before, task.output, task.outputs, task.error, task.failures)
         for index, task in sorted(each.tasks.items())
     }
     counters = (each.unmet, each.count, each.next, each.running, each.waiting, each.succeeded, each.failed, each.cancelled)

@@ -82,7 +82,7 @@ def test_a_fan_out_goes_on_at_its_next_item_up_to_its_cap() -> None:
 
 
 def test_a_missing_retry_is_started_after_its_back_off_and_counts_for_the_cap() -> None:
-    definition = workflow(node("each", over=[1, 2, 3], max_parallel=2, retries=2))
+    definition = workflow(node("each", over=[1, 2, 3], max_parallel=2, machine=2))
     rows = (NodeRow(name="each", status=NodeStatus.RUNNING, items=[1, 2, 3]),)
     dead = execution("each", 0, status=FAILED, cause=Cause.LOST, error="gone")
     delta = begin(load(definition, dead, execution("each", 1, status=RUNNING), nodes=rows))
@@ -91,7 +91,7 @@ def test_a_missing_retry_is_started_after_its_back_off_and_counts_for_the_cap() 
 
 
 def test_a_missing_retry_keeps_its_node_open_while_the_other_items_end() -> None:
-    definition = workflow(node("each", over=[1, 2], retries=1))
+    definition = workflow(node("each", over=[1, 2], machine=1))
     rows = (NodeRow(name="each", status=NodeStatus.RUNNING, items=[1, 2]),)
     dead = execution("each", 0, status=FAILED, cause=Cause.OOM)
     state = load(definition, dead, execution("each", 1, status=RUNNING), nodes=rows)
@@ -128,7 +128,7 @@ def test_an_end_heard_before_the_new_owner_began_is_not_decided_twice() -> None:
 
 
 def test_a_cancellation_asked_for_while_nobody_owned_the_run_lets_nothing_new_start() -> None:
-    definition = workflow(node("a"), node("b", "a"), node("c", retries=3))
+    definition = workflow(node("a"), node("b", "a"), node("c", machine=3))
     dead = execution("c", status=FAILED, cause=Cause.LOST)
     state = load(definition, execution("a", status=RUNNING), dead, cancel_requested_at=50.0)
     delta = begin(state)

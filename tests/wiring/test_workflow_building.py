@@ -125,7 +125,7 @@ def test_inputs_that_take_null_are_marked_so_that_an_omitted_node_may_feed_them(
 def test_options_of_a_node_go_before_those_of_its_job() -> None:
     wf = Workflow("w")
     wf.add("a", Take(), retry=Retry(2, backoff="1s"), timeout="5m", priority=3)
-    policy = RetryPolicy(times=2, first=1.0, most=1.0)
+    policy = RetryPolicy(times=2, first=1.0, most=1.0, infrastructure=3)
     assert only(wf, "a").options == Options(queue="slow", retry=policy, timeout=300.0, priority=3)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, TypedDict
 
@@ -12,7 +12,7 @@ import msgspec
 
 from klassd.workflows.errors import ConfigurationError
 from klassd.workflows.importable import near
-from klassd.workflows.options import Needs, Options, RetryPolicy, seconds
+from klassd.workflows.options import RETRYABLE, Needs, Options, RetryPolicy, seconds
 
 _CPU = re.compile(r"(\d+(?:\.\d+)?)(m?)")
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?")
@@ -25,6 +25,8 @@ _SCALE = _DECIMAL | _BINARY
 class Retry:
     """Try a failed task again, up to ``times`` more.
 
+    What the machine or the cluster did to an attempt (lost, evicted, out of memory, no image, no start) does not count against
+    ``times`` but against ``infrastructure``. ``on`` gives causes budgets of their own, ``{"evicted": 20, "deadline": 0}``.
     ``backoff``: the wait before the first retry and the longest wait, "10s..5m"; one duration ("30s") for waits that stay
     the same. Each wait is ``factor`` times the one before, give or take ``jitter`` of it. Raises ``ConfigurationError``.
     """
@@ -33,11 +35,23 @@ class Retry:
     backoff: str | float = "1s..5m"
     factor: float = 2.0
     jitter: float = 0.1
+    infrastructure: int = 3
+    on: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _expect(_is_int(self.times) and self.times >= 0, "Retry", "times", self.times, "a number of retries, 0 or more")
         _expect(_is_number(self.factor) and self.factor >= 1, "Retry", "factor", self.factor, "a number of at least 1")
         _expect(_is_number(self.jitter) and 0 <= self.jitter < 1, "Retry", "jitter", self.jitter, "a part of the wait, 0 to 1")
+        _expect(
+            _is_int(self.infrastructure) and self.infrastructure >= 0,
+            "Retry",
+            "infrastructure",
+            self.infrastructure,
+            "a number of retries, 0 or more",
+        )
+        for cause, times in self.on.items():
+            _expect(cause in RETRYABLE, "Retry", "on", cause, f"a cause of failure: {', '.join(RETRYABLE)}")
+            _expect(_is_int(times) and times >= 0, "Retry", f"on[{cause!r}]", times, "a number of retries, 0 or more")
         first, most = self._waits()
         _expect(first <= most, "Retry", "backoff", self.backoff, "the first wait not longer than the longest, '10s..5m'")
 
@@ -51,7 +65,15 @@ class Retry:
     @property
     def policy(self) -> RetryPolicy:
         first, most = self._waits()
-        return RetryPolicy(times=self.times, first=first, most=most, factor=float(self.factor), jitter=float(self.jitter))
+        return RetryPolicy(
+            times=self.times,
+            first=first,
+            most=most,
+            factor=float(self.factor),
+            jitter=float(self.jitter),
+            infrastructure=self.infrastructure,
+            on=dict(self.on),
+        )
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,22 @@ import re
 
 import msgspec
 
+# Causes of a failure that another attempt may mend; the others are ``lifecycle.PERMANENT``.
+RETRYABLE = (
+    "exception", "exit", "signal", "no_result", "output", "deadline", "start_deadline", "oom", "evicted", "image", "lost",
+)  # fmt: skip
+
 
 class RetryPolicy(msgspec.Struct, frozen=True, omit_defaults=True):
     """How often a failed task is tried again, and how long it waits. Times in seconds."""
 
-    times: int = 0  # attempts after the first one
+    times: int = 0  # attempts after the first one, for failures that are the job's own
     first: float = 1.0  # wait before the second attempt
     most: float = 300.0  # no wait is longer
     factor: float = 2.0
     jitter: float = 0.1  # +- this part of the wait, so that a thousand failures do not return together
+    infrastructure: int = 0  # attempts more, for what the machine or the cluster did to it
+    on: dict[str, int] = {}  # the same by cause, for causes that have a budget of their own
 
 
 class Needs(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -58,9 +58,9 @@ class Cause(StrEnum):
     INPUT = "input"  # inputs that do not fit the job, or a job that cannot be imported
     DEADLINE = "deadline"  # ran longer than its timeout
     START_DEADLINE = "start_deadline"  # did not start in time
-    OOM = "oom"
-    EVICTED = "evicted"
-    IMAGE = "image"
+    OOM = "oom"  # killed: it used more memory than its limit
+    EVICTED = "evicted"  # taken from its machine: pressure, preemption, shutdown
+    IMAGE = "image"  # its image could not be pulled or started
     LOST = "lost"  # the process is gone and left no outcome
     LAUNCH = "launch"  # the executor refused it
     STOPPED = "stopped"  # somebody asked

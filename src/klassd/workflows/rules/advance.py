@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from klassd.workflows.model.run import NodeRow, RunPatch
-from klassd.workflows.model.states import NodeStatus, RunStatus
+from klassd.workflows.model.states import Cause, NodeStatus, RunStatus
 from klassd.workflows.model.workflow import Node
-from klassd.workflows.rules import backoff, conditions, inputs, lifecycle
+from klassd.workflows.rules import backoff, conditions, inputs, lifecycle, retries
 from klassd.workflows.rules.conditions import Caller, ConditionError
 from klassd.workflows.rules.delta import Delta, Start, TaskId, TaskResult
 from klassd.workflows.rules.ending import run_end
@@ -146,13 +146,14 @@ class _Decision:
     def _result(self, node: NodeState, ended: TaskEnded) -> TaskResult:
         verdict = ended.verdict
         event = TASK_EVENTS[verdict.status]
-        if event == "failed" and verdict.retry and self._may_retry(node, ended.attempt):
+        if event == "failed" and verdict.retry and self._may_retry(node, ended.index, verdict.cause):
             event = "retry"
         error = None if event == "succeeded" else verdict.message or str(verdict.cause or verdict.status)
-        return TaskResult(ended.node, ended.index, ended.attempt, event, ended.output, ended.outputs, error)
+        return TaskResult(ended.node, ended.index, ended.attempt, event, ended.output, ended.outputs, error, verdict.cause)
 
-    def _may_retry(self, node: NodeState, attempt: int) -> bool:
-        return attempt <= node.node.options.retry.times and self._status is RunStatus.RUNNING
+    def _may_retry(self, node: NodeState, index: int, cause: Cause | None) -> bool:
+        failures = retries.with_failure(node.tasks[index].failures, cause)
+        return self._status is RunStatus.RUNNING and retries.may_retry(node.node.options.retry, failures, cause)
 
     def _retry_owed(self, node: NodeState) -> None:
         if node.waiting:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from klassd.workflows.model.run import NodeRow, RunPatch
+from klassd.workflows.model.states import Cause
 
 TaskId = tuple[str, int, int]  # node, index, attempt
 
@@ -30,6 +31,7 @@ class TaskResult(msgspec.Struct, frozen=True):
     output: Any = None
     outputs: dict[str, Any] = {}
     error: str | None = None
+    cause: Cause | None = None  # of a failure, for good or until the next attempt
 
 
 class Delta(msgspec.Struct, frozen=True, kw_only=True):

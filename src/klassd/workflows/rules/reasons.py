@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from klassd.workflows.model.states import NodeStatus, RunStatus
 from klassd.workflows.model.workflow import Node
+from klassd.workflows.rules import retries
 from klassd.workflows.rules.lifecycle import TaskStatus
 from klassd.workflows.rules.state import NodeState, RunState, TaskState
 
@@ -69,9 +70,10 @@ def _between_attempts(task: TaskState, now: float | None) -> bool:
 
 
 def _retry(task: TaskState, node: Node, now: float | None) -> str:
-    number = task.attempt if task.status is TaskStatus.WAITING else task.attempt - 1
+    policy, cause = node.options.retry, retries.latest(task.failures)
     left = task.not_before - now if now is not None else 0.0
-    return f"retry {number} of {node.options.retry.times}" + (f" in {_seconds(left)}" if left > 0 else "")
+    number, most = retries.spent(policy, task.failures, cause), retries.budget(policy, cause)
+    return f"retry {number} of {most}" + (f" in {_seconds(left)}" if left > 0 else "")
 
 
 def _seconds(seconds: float) -> str:

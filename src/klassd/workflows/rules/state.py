@@ -10,25 +10,27 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from klassd.workflows.model.run import Execution, LoadedRun, NodeRow
-from klassd.workflows.model.states import NodeStatus, RunStatus
+from klassd.workflows.model.states import ExecutionStatus, NodeStatus, RunStatus
 from klassd.workflows.model.workflow import Definition, Node
-from klassd.workflows.rules import lifecycle
+from klassd.workflows.rules import lifecycle, retries
 from klassd.workflows.rules.delta import Delta, TaskResult
 from klassd.workflows.rules.lifecycle import BY_RECORD, PERMANENT, TASK_EVENTS, TaskStatus
+from klassd.workflows.rules.retries import Failures
 
 
 class TaskState:
     """One item of a node, once its first attempt was decided."""
 
-    __slots__ = ("attempt", "error", "not_before", "output", "outputs", "status")
+    __slots__ = ("attempt", "error", "failures", "not_before", "output", "outputs", "status")
 
-    def __init__(self, attempt: int, not_before: float) -> None:
+    def __init__(self, attempt: int, not_before: float, failures: Failures = retries.NONE) -> None:
         self.status = TaskStatus.RUNNING
         self.attempt = attempt  # the latest
         self.not_before = not_before  # of the latest attempt
         self.output: Any = None
         self.outputs: dict[str, Any] = {}
         self.error: str | None = None
+        self.failures = failures  # of all its attempts
 
 
 class NodeState:
@@ -86,8 +88,9 @@ class RunState:
         state.cancel_requested = loaded.run.cancel_requested_at is not None
         for row in loaded.nodes:
             state._set_node(row)
+        failed = _earlier_failures(loaded.executions)
         for execution in _latest(loaded.executions):
-            state._load_task(execution)
+            state._load_task(execution, failed.get((execution.node, execution.index), retries.NONE))
         return state
 
     def apply(self, delta: Delta) -> None:
@@ -138,17 +141,20 @@ class RunState:
     def _start_task(self, node: NodeState, index: int, attempt: int, not_before: float) -> None:
         if node.status is NodeStatus.PENDING:
             node.status = NodeStatus.RUNNING
-        if index in node.tasks:
+        before = node.tasks.get(index)
+        if before:
             node.waiting -= 1
         node.running += 1
         node.next = max(node.next, index + 1)
-        node.tasks[index] = TaskState(attempt, not_before)
+        node.tasks[index] = TaskState(attempt, not_before, before.failures if before else retries.NONE)
 
     def _end_task(self, result: TaskResult) -> None:
         node = self.nodes[result.node]
         task = node.tasks[result.index]
         task.status = lifecycle.step_task(task.status, result.event)
         task.error = result.error
+        if result.event in ("failed", "retry"):
+            task.failures = retries.with_failure(task.failures, result.cause)
         node.running -= 1
         match task.status:
             case TaskStatus.SUCCEEDED:
@@ -162,9 +168,10 @@ class RunState:
             case _:
                 node.waiting += 1
 
-    def _load_task(self, execution: Execution) -> None:
+    def _load_task(self, execution: Execution, failures: Failures) -> None:
         node = self.nodes[execution.node]
         self._start_task(node, execution.index, execution.attempt, execution.not_before)
+        node.tasks[execution.index].failures = failures
         if execution.status.final:
             self._end_task(self._loaded_result(node, execution))
 
@@ -173,16 +180,24 @@ class RunState:
         if event == "failed" and self._owes_retry(node, execution):
             event = "retry"
         return TaskResult(
-            execution.node, execution.index, execution.attempt, event, execution.output, execution.outputs, execution.error
+            execution.node,
+            execution.index,
+            execution.attempt,
+            event,
+            execution.output,
+            execution.outputs,
+            execution.error,
+            execution.cause,
         )
 
     def _owes_retry(self, node: NodeState, execution: Execution) -> bool:
         """Whether its next attempt is missing. An end and the retry it leads to are committed together, so a failure that only
         the worker's record could call permanent, and that nothing followed, was called so."""
+        failures = retries.with_failure(node.tasks[execution.index].failures, execution.cause)
         return (
             self.status is RunStatus.RUNNING
-            and execution.attempt <= node.node.options.retry.times
             and execution.cause not in PERMANENT | BY_RECORD
+            and retries.may_retry(node.node.options.retry, failures, execution.cause)
         )
 
 
@@ -208,6 +223,17 @@ def _latest(executions: Iterable[Execution]) -> Iterable[Execution]:
         if task not in latest or latest[task].attempt < execution.attempt:
             latest[task] = execution
     return latest.values()
+
+
+def _earlier_failures(executions: Iterable[Execution]) -> dict[tuple[str, int], Failures]:
+    """By task: its failed attempts before the latest."""
+    latest = {(each.node, each.index): each.attempt for each in _latest(executions)}
+    failures: dict[tuple[str, int], Failures] = {}
+    for execution in executions:
+        task = (execution.node, execution.index)
+        if execution.status is ExecutionStatus.FAILED and execution.attempt < latest[task]:
+            failures[task] = retries.with_failure(failures.get(task, retries.NONE), execution.cause)
+    return failures
 
 
 def _defaults(definition: Definition) -> dict[str, Any]:
