@@ -18,7 +18,7 @@ class Recorder:
         self.committed: list[Change] = []
         self.gate = asyncio.Event()
         self.gate.set()
-        self.fail = 0
+        self.fail = self.unreadable = 0
         self.unstorable = False
         self.accept = True
         self.run: Run | None = None
@@ -35,6 +35,9 @@ class Recorder:
         return [self.accept for _ in changes]
 
     async def get_run(self, run_id: str) -> Run | None:
+        if self.unreadable:
+            self.unreadable -= 1
+            raise StoreError("the disk is away")
         return self.run
 
 
@@ -135,6 +138,18 @@ def test_an_end_that_stands_already_after_a_lost_acknowledgement_is_not_a_loss()
         pipeline.add(change(run=RunPatch(status=RunStatus.SUCCEEDED)), [lambda: seen.append("reaped")])
         await pipeline.flushed()
         assert not lost and seen == ["reaped"]
+
+    with_pipeline(test)
+
+
+def test_whether_an_end_stands_already_is_asked_until_the_store_answers() -> None:
+    async def test(store: Recorder, pipeline: Pipeline, lost: list[str]) -> None:
+        store.accept, store.unreadable = False, 2
+        store.run = Run(id="r", name="n", kind="job", definition="d", status=RunStatus.SUCCEEDED, epoch=1)
+        pipeline.add(change(run=RunPatch(status=RunStatus.SUCCEEDED)))
+        async with asyncio.timeout(5):
+            await pipeline.flushed()
+        assert not lost and store.unreadable == 0
 
     with_pipeline(test)
 

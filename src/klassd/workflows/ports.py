@@ -175,7 +175,11 @@ class Store(Protocol):
 
 
 class Executor(Protocol):
-    """Launches, follows, stops. Never sees the store."""
+    """Launches, follows, stops. Never sees the store.
+
+    Any verb raises ``OSError`` (a ``ConnectionError``, a ``TimeoutError``) where the outside does not answer: nothing was done,
+    or its answer was lost; either way the same call is repeated.
+    """
 
     @property
     def place(self) -> str:

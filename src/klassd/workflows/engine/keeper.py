@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ import msgspec
 from klassd.workflows.engine.dispatch import Dispatcher, Gate
 from klassd.workflows.engine.lease import Lease
 from klassd.workflows.engine.pipeline import Effect, Pipeline
-from klassd.workflows.errors import LaunchDelayed, LaunchRefused
+from klassd.workflows.errors import LaunchDelayed, LaunchRefused, StoreError
 from klassd.workflows.model.execution import Exit, Finished, Output, Progress, Ready, Started, Told
 from klassd.workflows.model.run import Change, Execution, ExecutionPatch, LoadedRun, LogChunk, RunPatch, execution_id
 from klassd.workflows.model.states import Cause, ExecutionStatus, RunStatus
@@ -36,6 +36,7 @@ log = logging.getLogger("klassd.workflows")
 TaskId = tuple[str, int]  # node, index
 MAX_INPUTS = 4 * 1024 * 1024  # bytes of JSON that one execution may be given; more goes by Artifact
 REREAD = 1.0  # seconds before a console that could not be read is tried again
+AGAIN = 1.0  # seconds before an executor that did not answer is asked again
 INSIST = 5.0  # seconds after the grace before a stop is asked for again
 
 
@@ -279,12 +280,12 @@ class Keeper:
     async def _follow(self, live: Live, resumed: bool) -> None:
         """To its end. Trouble in reading is ours, not the job's: read on from what is stored."""
         while self._current(live):
-            cursor = await self._deps.store.log_cursor(live.id) if resumed else ("", 0, 1)
             try:
+                cursor = await self._deps.store.log_cursor(live.id) if resumed else ("", 0, 1)
                 async for batch in self._deps.executor.follow(live.id, *cursor):
                     self._heard(live, batch)
                     await self.pipeline.room()
-            except OSError as error:
+            except (OSError, StoreError) as error:
                 log.warning("execution %s cannot be read, trying again in %g s: %s", live.id, REREAD, error)
                 await self.pipeline.flushed()
                 await self._deps.clock.sleep(REREAD)
@@ -312,6 +313,11 @@ class Keeper:
                     return Finished(exit=Exit(reason=Cause.START_DEADLINE, message=str(delayed)), at=self._deps.clock.now())
                 log.warning("execution %s cannot start now, trying again in %.2g s: %s", live.id, delayed.retry_after, delayed)
                 await self._deps.clock.sleep(delayed.retry_after)
+            except OSError as error:
+                if live.late or live.stop_requested:
+                    return None  # it may have been started: its follower finds out
+                log.warning("execution %s: no answer to its launch, trying again in %g s: %s", live.id, AGAIN, error)
+                await self._deps.clock.sleep(AGAIN)
 
     def _order(self, live: Live) -> Order:
         node, run = live.node, self.run
@@ -398,7 +404,15 @@ class Keeper:
         }
 
     def _reap(self, live: Live) -> None:
-        self._spawn(self._deps.executor.reap(live.id), f"reap {live.id}")
+        self._spawn(self._until_answered("reap", live, lambda: self._deps.executor.reap(live.id)), f"reap {live.id}")
+
+    async def _until_answered(self, verb: str, live: Live, ask: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                return await ask()
+            except OSError as error:
+                log.warning("execution %s: no answer to its %s, trying again in %g s: %s", live.id, verb, AGAIN, error)
+                await self._deps.clock.sleep(AGAIN)
 
     # -- stopping -----------------------------------------------------------------------------------------------
 
@@ -418,7 +432,7 @@ class Keeper:
         grace = live.node.options.grace if grace is None else grace
         await live.launched.wait()
         while self._current(live):
-            await self._deps.executor.stop(live.id, grace)
+            await self._until_answered("stop", live, lambda: self._deps.executor.stop(live.id, grace))
             await self._deps.clock.sleep(grace + INSIST)
 
     async def _watch_start(self, live: Live, deadline: float) -> None:

@@ -117,12 +117,11 @@ class Pipeline:
         while True:
             try:
                 (accepted,) = await self._store.commit([change])
+                return accepted or await self._was_ours(change)
             except StoreError as error:
                 log.warning("run %s: the store is unavailable, trying again in %.2g s: %s", self._run_id, wait, error)
                 await self._clock.sleep(wait)
                 wait = min(wait * 2, RETRY_MOST)
-                continue
-            return accepted or await self._was_ours(change)
 
     async def _was_ours(self, change: Change) -> bool:
         """A change that ended the run is refused when it is repeated after a lost acknowledgement: it stands already."""

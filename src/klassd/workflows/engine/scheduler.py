@@ -18,6 +18,7 @@ import msgspec
 from klassd.workflows.engine.dispatch import Dispatcher, Gate
 from klassd.workflows.engine.keeper import Deps, Keeper, Live
 from klassd.workflows.engine.lease import Lease
+from klassd.workflows.engine.pipeline import Pipeline
 from klassd.workflows.errors import StoreError
 from klassd.workflows.model.run import Change, LoadedRun, RunPatch
 from klassd.workflows.model.states import RunStatus
@@ -169,7 +170,7 @@ class Scheduler:
         try:
             keeper = Keeper(self._deps, loaded, self._definition(loaded))
         except (msgspec.MsgspecError, ValueError, KeyError) as error:
-            self._spawner.spawn(self._refuse(loaded, error), "refuse")
+            self._refuse(loaded, error)
             return
         self._keepers[loaded.run.id] = keeper
         try:
@@ -177,11 +178,12 @@ class Scheduler:
         except Exception as error:
             keeper.quarantine(error)
 
-    async def _refuse(self, loaded: LoadedRun, error: Exception) -> None:
+    def _refuse(self, loaded: LoadedRun, error: Exception) -> None:
         """A run whose snapshot cannot be read ends with that error; the others go on."""
         message = f"its definition cannot be read by this version: {error}"
         patch = RunPatch(status=RunStatus.FAILED, finished_at=self._clock.now(), error=message)
-        await self._store.commit([Change(run_id=loaded.run.id, epoch=loaded.run.epoch, run=patch)])
+        pipeline = Pipeline(self._store, self._clock, self._spawner, loaded.run.id, lambda: None, lambda _: None)
+        pipeline.add(Change(run_id=loaded.run.id, epoch=loaded.run.epoch, run=patch))
 
     def _definition(self, loaded: LoadedRun) -> Definition:
         key = loaded.run.definition
