@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from klassd.workflows.testing.kit import run_job as run_job
     from klassd.workflows.testing.kit import run_workflow as run_workflow
     from klassd.workflows.testing.memory import MemoryArtifacts as MemoryArtifacts
+    from klassd.workflows.testing.proxy import FaultProxy as FaultProxy
+    from klassd.workflows.testing.proxy import Faults as Faults
+    from klassd.workflows.testing.proxy import Way as Way
     from klassd.workflows.testing.recording import RecordingContext as RecordingContext
     from klassd.workflows.testing.recording import context as context
     from klassd.workflows.testing.results import JobResult as JobResult
@@ -33,6 +36,8 @@ _WHERE = {
     "Deadlock": "clock",
     "ExecutorConformance": "executors",
     "FakeClock": "clock",
+    "FaultProxy": "proxy",
+    "Faults": "proxy",
     "InlineExecutor": "inline",
     "JobResult": "results",
     "MemoryArtifacts": "memory",
@@ -43,6 +48,7 @@ _WHERE = {
     "StoreConformance": "stores",
     "VirtualClock": "clock",
     "VirtualLoop": "clock",
+    "Way": "proxy",
     "WorkflowResult": "results",
     "context": "recording",
     "run_job": "kit",
