@@ -1,3 +1,4 @@
+import contextlib
 import os
 import socket
 
@@ -64,3 +65,20 @@ def test_sockets_without_a_template_go_and_those_that_answer_stay(directories, m
         aged(sockets / "hints-of-the-store", SOCKET + 1)
         sweep(str(spools), ".", NOW)
     assert left(sockets) == {"t-living", "hints-of-the-store"}
+
+
+def test_a_socket_whose_template_is_stopped_stays_and_holds_nobody_up(directories, monkeypatch):
+    spools, sockets = directories
+    monkeypatch.chdir(sockets)
+    with contextlib.ExitStack() as stack:
+        stopped = stack.enter_context(socket.socket(socket.AF_UNIX))
+        stopped.bind("t-stopped")
+        stopped.listen(0)
+        os.utime("t-stopped", (NOW - SOCKET - 1, NOW - SOCKET - 1))
+        with pytest.raises(BlockingIOError):
+            while True:  # until nobody more fits into its queue
+                waiting = stack.enter_context(socket.socket(socket.AF_UNIX))
+                waiting.setblocking(False)
+                waiting.connect("t-stopped")
+        sweep(str(spools), ".", NOW)
+    assert left(sockets) == {"t-stopped"}
