@@ -1,0 +1,31 @@
+"""What happened, an entry an event; its hash tells whether two simulations took the same course."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+
+class Trace:
+    """``time``: the simulation's own, since its beginning."""
+
+    def __init__(self, time: Callable[[], float]) -> None:
+        self._time = time
+        self.entries: list[str] = []
+        self._next = 0
+        self._call: Callable[[], None] = lambda: None
+
+    def add(self, who: str, what: str) -> None:
+        self.entries.append(f"{self._time():12.4f}  {who:<11} {what}")
+        if len(self.entries) == self._next:
+            self._call()
+
+    def at(self, entries: int, call: Callable[[], None]) -> None:
+        """Call once, when there are so many entries."""
+        self._next, self._call = entries, call
+
+    def hash(self) -> str:
+        return hashlib.sha256("\n".join(self.entries).encode()).hexdigest()
+
+    def __len__(self) -> int:
+        return len(self.entries)
