@@ -1,7 +1,10 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from klassd.workflows.engine.lease import Lease
+from klassd.workflows.errors import StoreError
 
 
 class Hand:
@@ -23,15 +26,20 @@ class Hand:
 class Renews:
     def __init__(self, clock: Hand, takes: float = 0.0) -> None:
         self.clock, self.takes = clock, takes
+        self.in_time = True
 
     async def renew(self, owner: str, ttl: float) -> bool:
         self.clock.at += self.takes
-        return True
+        return self.in_time
 
 
 def lease(clock: Hand, takes: float = 0.0) -> Lease:
     store: Any = Renews(clock, takes)
-    return Lease(store, clock, "me", ttl=15.0)
+    return Lease(store, clock, "me", ttl=15.0, lapsed=nothing)
+
+
+async def nothing() -> None:
+    pass
 
 
 def test_nothing_is_started_once_two_thirds_of_the_lease_have_passed() -> None:
@@ -61,5 +69,33 @@ def test_whoever_waits_for_a_safe_lease_goes_on_after_the_renewal() -> None:
         assert not waiting.done()
         await mine.renew()
         await waiting
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("remembered", [True, False])
+def test_a_lease_that_had_run_out_is_safe_only_after_it_was_found_out_what_was_lost(remembered: bool) -> None:
+    async def main() -> None:
+        clock = Hand()
+        store = Renews(clock)
+        tries: list[bool] = []
+
+        async def ask() -> None:
+            tries.append(mine.safe)
+            if len(tries) == 1:
+                raise StoreError("the disk is full")
+
+        mine = Lease(store, clock, "me", ttl=15.0, lapsed=ask)  # type: ignore[arg-type]
+        await mine.renew()
+        clock.at += 20.0
+        store.in_time = not remembered  # else the store takes it for a new owner's
+        with pytest.raises(StoreError):
+            await mine.renew()
+        store.in_time = True  # it has just been renewed
+        assert not mine.safe
+        await mine.renew()
+        assert tries == [False, False] and mine.safe
+        await mine.renew()
+        assert len(tries) == 2
 
     asyncio.run(main())

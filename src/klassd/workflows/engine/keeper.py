@@ -135,6 +135,11 @@ class Keeper:
                 live.stop_requested = True
                 self._finish(live, _never_started())
 
+    @property
+    def ended(self) -> bool:
+        """Nothing more will be decided here."""
+        return self._ended
+
     def _end(self, over: bool) -> list[Effect]:
         self._ended = self._ended or over
         return [lambda: self._deps.forget(self.run.id)] if over else []

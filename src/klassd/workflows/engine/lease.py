@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 from klassd.workflows.errors import StoreError
 from klassd.workflows.ports import Clock, Store
@@ -16,11 +17,14 @@ log = logging.getLogger("klassd.workflows")
 
 
 class Lease:
-    def __init__(self, store: Store, clock: Clock, owner: str, ttl: float) -> None:
-        self._store, self._clock = store, clock
+    """``lapsed``: called when the lease had run out before it was renewed; nothing is safe again until that returned."""
+
+    def __init__(self, store: Store, clock: Clock, owner: str, ttl: float, lapsed: Callable[[], Awaitable[None]]) -> None:
+        self._store, self._clock, self._lapsed = store, clock, lapsed
         self.owner, self.ttl = owner, ttl
         self.until = 0.0  # Clock.monotonic() at which the granted lease has surely not run out yet
         self._renewed = asyncio.Event()
+        self._in_doubt = False
 
     @property
     def safe(self) -> bool:
@@ -35,8 +39,12 @@ class Lease:
     async def renew(self) -> None:
         asked = self._clock.monotonic()
         in_time = await self._store.renew(self.owner, self.ttl)
-        if not in_time and self.until:
+        if self.until and (asked >= self.until or not in_time):  # a store may have forgotten an owner of long ago
             log.warning("the lease of %s had run out; runs that others took meanwhile are let go", self.owner)
+            self._in_doubt = True
+        if self._in_doubt:
+            await self._lapsed()
+            self._in_doubt = False
         self.until = asked + self.ttl
         self._renewed.set()
 

@@ -62,7 +62,7 @@ class Scheduler:
         self._queues, self._only = queues, only
         self._poll = poll
         self.owner = f"scheduler-{ids.token()[:12]}"
-        self._lease = Lease(store, clock, self.owner, lease)
+        self._lease = Lease(store, clock, self.owner, lease, self._let_go_of_lost)
         self._dispatcher: Dispatcher[tuple[Keeper, Live]] = Dispatcher(executor.concurrency, queue_caps)
         self._keepers: dict[str, Keeper] = {}
         self._definitions: OrderedDict[str, Definition] = OrderedDict()
@@ -193,6 +193,16 @@ class Scheduler:
                 self._definitions.popitem(last=False)
         self._definitions.move_to_end(key)
         return self._definitions[key]
+
+    async def _let_go_of_lost(self) -> None:
+        """The lease had run out. A run that another took meanwhile may be over and forgotten by now, so that not even its
+        claim would keep this scheduler from starting it again: ask before anything is started."""
+        keepers = [keeper for keeper in self._keepers.values() if not keeper.ended]
+        if keepers:
+            nothing = [Change(run_id=keeper.run.id, epoch=keeper.run.epoch) for keeper in keepers]
+            for keeper, ours in zip(keepers, await self._store.commit(nothing), strict=True):
+                if not ours:
+                    keeper.drop()
 
     def _forget(self, run_id: str) -> None:
         self._keepers.pop(run_id, None)
