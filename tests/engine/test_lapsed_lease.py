@@ -1,7 +1,7 @@
 """A scheduler whose lease ran out while it could not renew it, and what others did meanwhile."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import pytest
 
@@ -10,6 +10,7 @@ from klassd.workflows.client import Client
 from klassd.workflows.composition import call_condition
 from klassd.workflows.engine.scheduler import LEASE, Scheduler
 from klassd.workflows.errors import LaunchDelayed, StoreError
+from klassd.workflows.model.execution import Told
 from klassd.workflows.model.states import RunStatus
 from klassd.workflows.order import Order
 from klassd.workflows.stores.memory import MemoryData, MemoryStore
@@ -48,6 +49,20 @@ class BusyAtFirst(InlineExecutor):
             self.refused = True
             raise LaunchDelayed("no room", retry_after=PAUSE)
         await super().launch(order)
+
+
+class Works(Job, start_deadline="20s"):
+    async def run(self, ctx: JobContext) -> int:
+        await asyncio.sleep(60)
+        return 42
+
+
+class Deaf(InlineExecutor):
+    """Whoever follows hears nothing."""
+
+    async def follow(self, execution_id: str, cursor: str, seq: int, line: int) -> AsyncIterator[Sequence[Told]]:
+        await asyncio.Event().wait()
+        yield []
 
 
 Check = Callable[[Client, str, dict[str, InlineExecution], Scheduler], Awaitable[None]]
@@ -96,3 +111,22 @@ def test_a_scheduler_that_renews_too_late_goes_on_with_runs_that_nobody_took() -
         assert lapsed.kept == 1
 
     run_virtual(with_a_lapsed_lease(False, check))
+
+
+@pytest.mark.fault("A17", "B7")
+def test_a_scheduler_that_lost_its_lease_stops_nothing_that_does_well_with_another() -> None:
+    async def scenario() -> None:
+        clock, data = VirtualClock(), MemoryData()
+        executions: dict[str, InlineExecution] = {}
+        store = CutOff(clock=clock, data=data)
+        async with Client(MemoryStore(clock=clock, data=data), clock, SystemIds(), TaskSpawner()) as client:
+            run_id = await client.enqueue(Works())
+            async with scheduler(store, Deaf(clock, executions=executions), clock):
+                while not executions:
+                    await clock.sleep(0.1)
+                store.back = clock.now() + 4 * LEASE
+                async with scheduler(MemoryStore(clock=clock, data=data), InlineExecutor(clock, executions=executions), clock):
+                    run = await client.wait(run_id)
+        assert (run.status, run.output) == (RunStatus.SUCCEEDED, 42)
+
+    run_virtual(scenario())

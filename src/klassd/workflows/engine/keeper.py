@@ -436,9 +436,11 @@ class Keeper:
         """Ask until it is dead: a request can be lost with whoever held it."""
         grace = live.node.options.grace if grace is None else grace
         await live.launched.wait()
+        await self._deps.lease.held()  # else it may be another's by now, and doing well
         while self._current(live):
             await self._until_answered("stop", live, lambda: self._deps.executor.stop(live.id, grace))
             await self._deps.clock.sleep(grace + INSIST)
+            await self._deps.lease.held()
 
     async def _watch_start(self, live: Live, deadline: float) -> None:
         await self._deps.clock.sleep(deadline)
