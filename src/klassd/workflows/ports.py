@@ -204,7 +204,8 @@ class Executor(Protocol):
 
     def follow(self, execution_id: str, cursor: str, seq: int, line: int) -> AsyncIterator[Sequence[Told]]:
         """What the execution says from the cursor on, in batches; ends after ``Finished``. Always ends so: an execution of
-        which nothing can be found is ``Finished(exit=Exit(reason="lost"))``. ``seq`` and ``line`` are the next expected
+        which nothing can be found is ``Finished(exit=Exit(reason="lost"))``, and from then on no launch of it starts anything,
+        not even one that is under way already. ``seq`` and ``line`` are the next expected
         frame and line, so that a gap can be marked."""
         ...
 

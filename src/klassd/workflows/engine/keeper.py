@@ -315,7 +315,7 @@ class Keeper:
                 return Finished(exit=Exit(reason=Cause.LAUNCH, message=str(error)), at=self._deps.clock.now())
             except LaunchDelayed as delayed:
                 if live.late or live.stop_requested:
-                    return Finished(exit=Exit(reason=Cause.START_DEADLINE, message=str(delayed)), at=self._deps.clock.now())
+                    return None  # an order may be under way still: only its follower can make sure that it starts nothing
                 log.warning("execution %s cannot start now, trying again in %.2g s: %s", live.id, delayed.retry_after, delayed)
                 await self._deps.clock.sleep(delayed.retry_after)
             except OSError as error:

@@ -238,6 +238,18 @@ class ExecutorConformance:
         heard = run(check)
         assert heard.lost and heard.finished.exit.message
 
+    def test_what_was_told_as_lost_is_never_started_by_a_launch_that_comes_later(self) -> None:
+        async def check() -> tuple[Heard, Heard]:
+            wanted = order("Echo")
+            async with opened(self.executor()) as one:
+                before = await hear(one, wanted.execution_id)
+                await one.launch(wanted)
+                return before, await hear(one, wanted.execution_id)
+
+        before, after = run(check)
+        assert before.lost and after.lost
+        assert not after.started
+
     def test_another_scheduler_adopts_what_runs(self) -> None:
         async def check() -> tuple[Heard, Heard]:
             wanted = order("Waits")

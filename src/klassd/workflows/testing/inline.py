@@ -59,6 +59,7 @@ class InlineExecutor:
     ) -> None:
         self.executions = {} if executions is None else executions  # every one that was ever launched
         self._place, self._concurrency = "inline", concurrency
+        self._closed: set[str] = set()  # told as lost: never started any more
         self._clock, self._script = clock, script or Script()
         self._services, self._app = dict(services or {}), app
         self._jobs, self._artifacts = dict(jobs or {}), artifacts
@@ -82,7 +83,7 @@ class InlineExecutor:
         """Nothing happens for an execution id that was launched before."""
         if order.expires is not None and self._clock.monotonic() >= order.expires:
             raise LaunchDelayed(f"the order for {order.execution_id} has expired: nothing was started")
-        if order.execution_id not in self.executions:
+        if order.execution_id not in self.executions and order.execution_id not in self._closed:
             execution = InlineExecution(order, self._clock, self._artifacts)
             self.executions[order.execution_id] = execution
             execution.begin(partial(self._prepare, order), killed=self._script.kills(order))
@@ -90,6 +91,7 @@ class InlineExecutor:
     async def follow(self, execution_id: str, cursor: str, seq: int, line: int) -> AsyncIterator[Sequence[Told]]:
         execution = self.executions.get(execution_id)
         if execution is None or execution.reaped:
+            self._closed.add(execution_id)
             message = f"nothing is known of {execution_id} here"
             yield [Finished(exit=Exit(reason="lost", message=message), at=self._clock.now())]
             return

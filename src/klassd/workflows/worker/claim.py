@@ -17,7 +17,7 @@ _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def expired(order: Order) -> bool:
-    return order.expires is not None and time.clock_gettime(_STEADY) > order.expires
+    return order.expires is not None and time.clock_gettime(_STEADY) >= order.expires
 
 
 class Identity:

@@ -18,7 +18,7 @@ from klassd.workflows.executors.local import follower, identity
 from klassd.workflows.executors.local.adoption import Adoption, supervised
 from klassd.workflows.executors.local.control import Launched, Link, Refused
 from klassd.workflows.executors.local.processes import Workers
-from klassd.workflows.executors.local.spool import Spool, end_path, is_claimed, log_path
+from klassd.workflows.executors.local.spool import Spool, end_path, forbid, log_path
 from klassd.workflows.executors.local.sweep import sweep
 from klassd.workflows.executors.local.templates import Templates
 from klassd.workflows.model.execution import Told
@@ -29,6 +29,7 @@ log = logging.getLogger("klassd.workflows")
 
 STARTS = ("auto", "fork", "spawn")
 TRIES = 3  # templates in a row that were no good from their first order on before a launch goes its own way
+CLAIMED = 0.01  # seconds between looks at an execution that is claimed and not started yet
 MAINTAIN = 60.0  # seconds
 SWEEP = 10  # times MAINTAIN; one look at every file of the spool directory
 MARGIN = 2.0  # seconds a supervisor has beyond the grace to kill its job itself, and to say so
@@ -128,6 +129,16 @@ class LocalExecutor:
     # -- launch -------------------------------------------------------------------------------------------------
 
     async def launch(self, order: Order) -> None:
+        try:
+            await self._begin(order)
+        except LaunchDelayed:
+            if not await self._is_begun(order.execution_id):
+                raise
+        except LaunchRefused:
+            if forbid(self._spools, order.execution_id):  # an order of an earlier launch may be under way still
+                raise
+
+    async def _begin(self, order: Order) -> None:
         module = order.source.partition(":")[0]
         for _ in range(TRIES):
             link = await self._templates.ready(module) if self._start != "spawn" else None
@@ -145,15 +156,13 @@ class LocalExecutor:
             answer = await link.launch(order)
         except ConnectionError as error:
             self._templates.replace(module, link)
-            if is_claimed(self._spools, order.execution_id):
-                return True  # its follower finds out what came of it
             words = self._templates.last_words(link)
             raise LaunchDelayed(f"the template of {module} did not start it: {error}. {words}") from error
-        return isinstance(answer, Launched) or self._refused(answer, link, module, order)
+        return isinstance(answer, Launched) or await self._refused(answer, link, module, order)
 
-    def _refused(self, answer: Refused, link: Link, module: str, order: Order) -> bool:
+    async def _refused(self, answer: Refused, link: Link, module: str, order: Order) -> bool:
         if answer.why == "exists":
-            return is_claimed(self._spools, order.execution_id)  # else that claim was withdrawn meanwhile: once more
+            return await self._is_begun(order.execution_id)  # else that claim was withdrawn meanwhile: once more
         if answer.why == "stale":
             self._templates.replace(module, link)
         elif answer.why == "unsafe":
@@ -167,8 +176,21 @@ class LocalExecutor:
             raise LaunchRefused(
                 f"{module} cannot be forked ({self._templates.reason(module)}) and start='fork' allows no other"
             )
-        if not is_claimed(self._spools, order.execution_id):
+        if not await self._is_begun(order.execution_id):
             await self._workers.run(order, functools.partial(self._watches.wake, order.execution_id))
+            if not await self._is_begun(order.execution_id):
+                raise LaunchDelayed(f"{order.execution_id} was claimed by another launch, which did not start it")
+
+    async def _is_begun(self, execution_id: str) -> bool:
+        """Whether a launch of it, ours or an earlier one, has come to something: its follower finds out to what. Waits while
+        it is claimed only, because a claim is withdrawn where its order has expired or no process can be made."""
+        while True:
+            spool = self._peek(execution_id)
+            if spool.gone:
+                return False
+            if spool.begun or not supervised(spool):
+                return True
+            await asyncio.sleep(CLAIMED)
 
     # -- follow, stop, reap -------------------------------------------------------------------------------------
 

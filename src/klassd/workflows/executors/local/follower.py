@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from signal import SIGKILL
 
 from klassd.workflows.executors.local import identity
 from klassd.workflows.executors.local.spool import Spool
@@ -113,14 +114,36 @@ async def follow(
 
 async def _last_words(spool: Spool) -> list[Told]:
     """Its supervisor is gone, so what stands in the files now is all there will ever be."""
+    if spool.gone:
+        return await _nothing_there(spool)
     return spool.read() or spool.record() or [Finished(exit=await _bury(spool), at=time.time())]
+
+
+async def _nothing_there(spool: Spool) -> list[Told]:
+    """Its files are gone. Nothing is told where somebody starts it this very moment."""
+    how = "it was never started" if spool.unknown else "it is done and forgotten, or its files were removed"
+    if not spool.forbid():
+        return []
+    if not await _kill_unseen(spool) and (record := spool.record()):
+        return record
+    return [Finished(exit=_lost(f"nothing is known of {spool.execution_id} here: {how}"), at=time.time())]
+
+
+async def _kill_unseen(spool: Spool) -> bool:
+    """Where they were removed under a job that runs: and the next attempt must not overlap with it."""
+    job, killed = spool.job, False
+    while job and spool.hello and spool.hello.boot == identity.boot_id() and identity.is_alive(job.pid, job.start):
+        identity.send(job.pid, job.start, SIGKILL, group=True)
+        killed = True
+        await asyncio.sleep(0.01)
+    return killed
 
 
 async def _bury(spool: Spool) -> Exit:
     """See to it that nothing of a lost execution lives on: the next attempt must not overlap with it."""
     hello = spool.hello
-    if spool.gone or hello is None:
-        return _lost(f"nothing is known of {spool.execution_id} here: it was never started, or it is done and forgotten")
+    if hello is None:
+        return _lost(f"what stands in the spool file of {spool.execution_id} cannot be read")
     if hello.boot != identity.boot_id():
         return _lost("the machine was restarted while it ran")
     if identity.is_alive(hello.pid, hello.start):

@@ -49,8 +49,19 @@ def end_path(directory: str, execution_id: str) -> str:
 
 
 def is_claimed(directory: str, execution_id: str) -> bool:
-    """Whether somebody has started it, ever."""
+    """Whether somebody has started it, ever, or is about to."""
     return os.path.exists(log_path(directory, execution_id))
+
+
+def forbid(directory: str, execution_id: str) -> bool:
+    """Claim the start of what was not started yet, so that it never will be: an order for it may be under way still.
+    False: it is claimed already."""
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        os.close(os.open(log_path(directory, execution_id), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        return False
+    return True
 
 
 class Spool:
@@ -65,7 +76,13 @@ class Spool:
         self.hello: Hello | None = None
         self.job: JobProcess | None = None
         self.more = False  # the last read stopped at PORTION, not at the end of the file
-        self.gone = False  # truncated or never there: nothing will ever come
+        self.gone = False  # truncated or not there: nothing will come, unless somebody starts it now
+        self.begun = False  # more than claimed; of a claim alone it is not known yet what comes of it
+
+    @property
+    def unknown(self) -> bool:
+        """Neither seen before nor there now."""
+        return self.hello is None and not self._offset and not is_claimed(self._directory, self.execution_id)
 
     @property
     def finished(self) -> bool:
@@ -102,6 +119,16 @@ class Spool:
         except FileNotFoundError:
             self.gone = True
 
+    def forbid(self) -> bool:
+        """Where it is gone: see to it that it stays so. False: it is there, somebody has started it this very moment."""
+        while not forbid(self._directory, self.execution_id):
+            try:
+                self.gone = os.path.getsize(log_path(self._directory, self.execution_id)) < max(self._offset, 1)
+            except FileNotFoundError:  # a claim that was withdrawn again
+                continue
+            return self.gone
+        return True
+
     def _fetch(self) -> bytes:
         try:
             fd = os.open(log_path(self._directory, self.execution_id), os.O_RDONLY | os.O_CLOEXEC)
@@ -121,6 +148,7 @@ class Spool:
 
     def _read_head(self, data: bytes) -> None:
         self._prefix = prefix_of(data[_NONCE].decode("latin-1"))
+        self.begun = data.count(b"\n") > 1
         for line in data.split(b"\n", 2)[:2]:
             frame = read_line(self._prefix, line)
             if isinstance(frame, Frame):
