@@ -86,16 +86,17 @@ class Cluster:
 
     # -- what schedulers ask for --------------------------------------------------------------------------------
 
-    def launch(self, order: Order) -> None:
+    def launch(self, order: Order, full: bool) -> None:
+        """Idempotent by the execution's id. ``full``: there is no room for it now."""
         now = self._loop.time()
-        if order.expires is not None and now >= order.expires:
-            raise LaunchDelayed(f"the order for {order.execution_id} has expired")
         job = self.jobs.get(order.execution_id)
         if job is not None and not job.gone:
             return
+        if order.expires is not None and now >= order.expires:
+            raise LaunchDelayed(f"the order for {order.execution_id} has expired")
+        if full or now < self.no_quota_until:
+            raise LaunchDelayed("exceeded quota", retry_after=0.5)
         told = script(self._seed, order, REFUSED)
-        if now < self.no_quota_until:
-            raise LaunchDelayed("exceeded quota", retry_after=1.0)
         if told.refused and self._faults.strikes("launch.refused"):
             self.refused.add(order.execution_id)
             raise LaunchRefused("the cluster does not take this spec")
@@ -203,7 +204,9 @@ class Cluster:
                 self._succeed(job, stored=how != "unstored")
             case "exception" | "permanent":
                 error = Error(type="ValueError", message="boom", retry=how == "exception")
-                self._record(job, End(result="failure", error=error, exit_code=1, requested=requested), requested or "exception")
+                self._record(
+                    job, End(result="failure", error=error, exit_code=1, requested=requested), requested or "exception"
+                )
             case "interrupted":
                 self._record(job, End(result="none", exit_code=0, requested=requested), requested or "no_result")
             case "exit":
@@ -223,9 +226,7 @@ class Cluster:
     def _record(self, job: SimJob, end: End, cause: str) -> None:
         now = self._loop.time()
         started = START + (job.started_at or 0.0)
-        job.end = msgspec.structs.replace(
-            end, lines=len(job.console.lines), started_at=started, finished_at=START + now
-        )
+        job.end = msgspec.structs.replace(end, lines=len(job.console.lines), started_at=started, finished_at=START + now)
         self._say(job, "end", dumps(msgspec.to_builtins(job.end)))
         self.die(job, "stopped" if cause == "stop" else cause, Exit())
 
@@ -239,6 +240,7 @@ class Cluster:
             timer.cancel()
         job.timers.clear()
         job.waiting = 0
+        self.claims.add(job.id)  # whatever comes later of it finds it over
         self._trace.add("cluster", f"{job.id} is over: {cause or 'success'}")
         self.invariants.ended(job)
         job.news()

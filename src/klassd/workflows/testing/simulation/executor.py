@@ -8,7 +8,6 @@ from contextvars import Context
 from random import Random
 from typing import Any
 
-from klassd.workflows.errors import LaunchDelayed
 from klassd.workflows.executors.local.telling import Telling
 from klassd.workflows.model.execution import Exit, Finished, Told
 from klassd.workflows.order import Order
@@ -61,7 +60,9 @@ class SimExecutor:
 
     async def launch(self, order: Order) -> None:
         self._invariants.launching(self.process, order, self._concurrency)
-        await self._call("launch", order.execution_id, self.faults.draw(kinds.LAUNCH), lambda: self.cluster.launch(order))
+        fault = self.faults.draw(kinds.LAUNCH)
+        full = fault == "launch.delayed"
+        await self._call("launch", order.execution_id, fault, lambda: self.cluster.launch(order, full))
 
     async def stop(self, execution_id: str, grace: float) -> None:
         fault = self.faults.draw(kinds.STOP)
@@ -98,17 +99,19 @@ class SimExecutor:
         self.later(way, self._arrived, verb, subject, fault, act, answer)
         await answer
 
-    def _arrived(self, verb: str, subject: str, fault: str | None, act: Callable[[], None], answer: asyncio.Future[None]) -> None:
+    def _arrived(
+        self, verb: str, subject: str, fault: str | None, act: Callable[[], None], answer: asyncio.Future[None]
+    ) -> None:
         problem: Exception | None = None
         if fault in ("stop.lost", "stop.error", f"{verb}.error_before"):
-            problem = None if fault == "stop.lost" else _no_answer(verb)
-        elif fault == "launch.delayed":
-            problem = LaunchDelayed("0/3 nodes are available", retry_after=0.5)
+            problem = None if fault == "stop.lost" else TimeoutError("no answer")
         else:
             problem = self._done(act)
             if fault == f"{verb}.error_after":
-                problem = _no_answer(verb)
-        self.trace.add(self.process.name, f"{verb} {subject}{f' [{fault}]' if fault else ''}{f': {problem}' if problem else ''}")
+                problem = TimeoutError("no answer")
+        self.trace.add(
+            self.process.name, f"{verb} {subject}{f' [{fault}]' if fault else ''}{f': {problem}' if problem else ''}"
+        )
         self.later(self.latency() + (NO_ANSWER if fault and "error" in fault else 0.0), _answer, answer, problem)
 
     @staticmethod
@@ -118,11 +121,6 @@ class SimExecutor:
         except Exception as error:
             return error
         return None
-
-
-def _no_answer(verb: str) -> Exception:
-    """A launch is tried again by whoever wanted it; the others are asked for again by the engine."""
-    return LaunchDelayed("the cluster did not answer", retry_after=0.5) if verb == "launch" else OSError("no answer")
 
 
 def _answer(answer: asyncio.Future[None], problem: Exception | None) -> None:
@@ -165,6 +163,7 @@ class Following:
             raise ConnectionError(f"the log of {self._id} was cut off")
         job = executor.cluster.jobs.get(self._id)
         if job is None or job.gone or job.reaped:
+            executor.cluster.claims.add(self._id)  # what is told as lost is never started by an order that comes later
             return [Finished(exit=Exit(reason="lost", message="nothing is known of it here"), at=self._now())]
         batch = [] if job.dark else self._portion(job)
         if not batch and (job.dark or not job.ended):

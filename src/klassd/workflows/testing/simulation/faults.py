@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping
 from random import Random
 from types import MappingProxyType
 
-# Drawn for each call: (kind, chance).
+# Drawn for each call: (kind, chance). Two more are drawn where they belong: a spec that is refused for good, an application
+# that dies with the answer.
 STORE = (
     ("store.error_before", 0.006),  # nothing of it was done
     ("store.error_after", 0.008),  # it was done, and the answer was lost
@@ -19,7 +20,6 @@ LAUNCH = (
     ("launch.error_after", 0.05),
     ("launch.stall", 0.02),
     ("launch.delayed", 0.03),  # no quota, no room
-    ("launch.refused", 0.01),
 )
 STOP = (("stop.lost", 0.1), ("stop.error", 0.05))
 REAP = (("reap.error_before", 0.03), ("reap.error_after", 0.03))
@@ -46,7 +46,7 @@ CHAOS = MappingProxyType(
     }
 )
 _BY_CALL = (*STORE, *HINTS, *LAUNCH, *STOP, *REAP, *FOLLOW)
-KINDS: tuple[str, ...] = (*(kind for kind, _ in _BY_CALL), *CHAOS, "app.crash")
+KINDS: tuple[str, ...] = (*(kind for kind, _ in _BY_CALL), *CHAOS, "launch.refused", "app.crash")
 
 Draw = tuple[tuple[str, float], ...]
 
@@ -56,7 +56,11 @@ class Faults:
     these numbers do not happen (faults are counted from 0 in the order they strike)."""
 
     def __init__(
-        self, rng: Random, rates: Mapping[str, float] = MappingProxyType({}), without: Collection[str] = (), skip: Collection[int] = ()
+        self,
+        rng: Random,
+        rates: Mapping[str, float] = MappingProxyType({}),
+        without: Collection[str] = (),
+        skip: Collection[int] = (),
     ) -> None:
         self.rng = rng
         self.on = True

@@ -44,7 +44,8 @@ class Invariants:
         self.final_executions: dict[str, ExecutionStatus] = {}
         self.final_nodes: dict[tuple[str, str], str] = {}
         self.live: dict[tuple[str, str, int], SimJob] = {}  # user code that runs, by task
-        self.launched: dict[str, dict[str, Order]] = {}  # process -> what it launched and has not ended
+        # process -> what it launched and has not ended, with the owner and epoch it did so under
+        self.launched: dict[str, dict[str, tuple[Order, tuple[str, int]]]] = {}
         self.owed: dict[str, str] = {}  # execution -> the process that has to reap it
         self._definitions: dict[str, Definition] = {}
         self._next_line: dict[str, int] = {}
@@ -82,20 +83,28 @@ class Invariants:
     def launching(self, process: SimProcess, order: Order, concurrency: int) -> None:
         row = self._row(order.execution_id, order.run_id)
         self.hold(row is not None, "recorded before launched", order.run_id, f"{order.execution_id} is launched without a row")
-        until = self.leases.get(self.owner_of.get(process.name, ""), 0.0)
+        owner = self.owner_of.get(process.name, "")
+        of = self.owners.get(order.run_id, ("nobody", 0))[0]
+        self.hold(
+            of == owner, "only the owner launches", order.run_id, f"{owner} launches {order.execution_id}, which is {of}'s"
+        )
+        until = self.leases.get(owner, 0.0)
         message = f"{process.name} launches {order.execution_id} after its lease ran out at {until:.4f}"
         self.hold(self._time() < until, "launched under a lease", order.run_id, message)
-        job = self._cluster.jobs.get(order.execution_id)
-        if job is None or not job.ended:
-            self.launched.setdefault(process.name, {})[order.execution_id] = order
+        self.launched.get(process.name, {}).pop(order.execution_id, None)
         self._bounded(process, concurrency)
+        self.launched.setdefault(process.name, {})[order.execution_id] = (order, self.owners[order.run_id])
+
+    def _is_alive(self, execution_id: str) -> bool:
+        job = self._cluster.jobs.get(execution_id)
+        return job is not None and not job.ended
 
     def _bounded(self, process: SimProcess, concurrency: int) -> None:
-        owner = self.owner_of.get(process.name, "")
-        orders = self.launched.get(process.name, {}).values()
-        count = sum(self.owners[order.run_id][0] == owner for order in orders)
-        message = f"{process.name} has launched {count} at once, at most {concurrency} may run"
-        self.hold(count <= concurrency, "no more than there are slots", "", message)
+        launched = self.launched.get(process.name, {}).values()
+        alive = [order.execution_id for order, under in launched if self.owners[order.run_id] == under]
+        alive = [execution_id for execution_id in alive if self._is_alive(execution_id)]
+        message = f"{process.name} launches one more than {concurrency} while {', '.join(alive)} are not over"
+        self.hold(len(alive) < concurrency, "no more than there are slots", "", message)
 
     def reaping(self, execution_id: str) -> None:
         self.owed.pop(execution_id, None)
@@ -237,6 +246,8 @@ class Invariants:
     # -- the truth of an end ------------------------------------------------------------------------------------
 
     def _ended(self, row: Execution) -> None:
+        for launched in self.launched.values():
+            launched.pop(row.id, None)
         job = self._cluster.jobs.get(row.id)
         alive = job is not None and job.running
         self.hold(not alive, "final means dead", row.id, f"{row.id} is {row.status} while its user code runs")
@@ -250,9 +261,11 @@ class Invariants:
             case ExecutionStatus.SUCCEEDED, _:
                 return job is not None and job.cause == "" and row.output == job.script.output
             case _, Cause.STOPPED:
-                return row.run_id in self.cancelled or (job is not None and job.cause == "stopped")
+                return row.run_id in self.cancelled
             case _, Cause.START_DEADLINE:
-                return not started
+                return not started or (
+                    job is not None and (not job.started_at or job.requested == "stop" or job.cause == "lost")
+                )
             case _, Cause.LAUNCH:
                 return row.id in self._cluster.refused and not started
             case _, Cause.INPUT:
@@ -314,7 +327,9 @@ class Invariants:
                 before = self.final_executions.get(row.id)
                 self.hold(before == row.status, "final executions stay", run_id, f"{row.id} was {before} and is {row.status}")
         for run in self._data.runs.values():
-            self.hold(self.final_runs[run.id] == run.status, "final runs stay", run.id, f"{run.id} has become {run.status}")
+            final = self.final_runs.get(run.id)
+            self.hold(final is not None, "every run ends", run.id, f"{run.id} is {run.status}")
+            self.hold(final == run.status, "final runs stay", run.id, f"{run.id} was {final} and is {run.status}")
 
     def closed(self) -> None:
         """When every scheduler has ended in order."""
@@ -322,8 +337,6 @@ class Invariants:
         self.hold(not held, "no lease is held", "", f"leases of {', '.join(held)} are held though all have ended")
 
 
-
-
 def _is_of(text: str, produced: str, job: SimJob) -> bool:
-    """The line; or, where a rotation took the frame its beginning stood in, the rest of it."""
-    return text == produced or (job.rotated > 0 and produced.endswith(text))
+    """The line; or, where a rotation took a frame that a part of it stood in, the rest."""
+    return text == produced or (job.rotated > 0 and (produced.endswith(text) or produced.startswith(text)))

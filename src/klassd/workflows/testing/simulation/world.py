@@ -155,7 +155,13 @@ class World:
 
     def _make(self, process: SimProcess, executor: SimExecutor) -> Scheduler:
         return Scheduler(
-            self._store(process), executor, clock=process.clock, ids=self.ids, spawner=process, call=_no_call, queue_caps=QUEUE_CAPS
+            self._store(process),
+            executor,
+            clock=process.clock,
+            ids=self.ids,
+            spawner=process,
+            call=_no_call,
+            queue_caps=QUEUE_CAPS,
         )
 
     async def _begin(self, replica: Replica) -> None:
