@@ -114,6 +114,8 @@ class Keeper:
             return
         now = self._deps.clock.now()
         delta = advance(self.state, event, now, self._deps.call)
+        if delta.empty and not updated and not logs and not effects:
+            return
         self.state.apply(delta)
         begun = [self._begin_task(start, now) for start in delta.started]
         stops = [self._live[node, index] for node, index, attempt in delta.stop if self._is_live(node, index, attempt)]
