@@ -30,7 +30,7 @@ class Script(NamedTuple):
 def script(seed: object, order: Order, refused: float) -> Script:
     rng = Random(f"{seed}/{order.tags[0] if order.tags else order.run_id}/{order.node}/{order.index}/{order.attempt}")
     random = rng.random
-    pace = rng.choice((0.01, 0.1, 0.1, 1.0, 8.0))
+    pace = rng.choice((0.01, 0.1, 0.1, 1.0, 4.0))
     steps = tuple((random() * pace, rng.choice(_STEPS)) for _ in range(rng.choice((0, 2, 4, 8, 16))))
     return Script(
         pending=rng.choice((0.02, 0.1, 0.5, 2.0, 45.0 if random() < 0.2 else 1.0)) * random(),

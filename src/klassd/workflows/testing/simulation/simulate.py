@@ -24,6 +24,7 @@ class Simulated:
     seconds: float
     faults: Counter[str]
     runs: int
+    items: int  # of the workload
     violations: tuple[Violation, ...]
     trace: tuple[str, ...]
 
@@ -54,6 +55,7 @@ def simulate(
         seconds=world.loop.time(),
         faults=+world.faults.fired,
         runs=len(world.data.runs),
+        items=world.workload.items,
         violations=violations,
         trace=tuple(world.trace.entries),
     )

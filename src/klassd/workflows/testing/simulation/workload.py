@@ -133,7 +133,7 @@ class Workload:
                     return
             except StoreError:
                 pass
-            await self._process.clock.sleep(2.0)
+            await self._process.clock.sleep(5.0)
 
     async def _rerun(self, run_id: str) -> None:
         """Its answer may be lost, and it has no key: then nobody knows the new run, and it ends all the same."""
