@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -14,6 +14,7 @@ from klassd.workflows.order import Order
 from klassd.workflows.ports import NewRun
 from klassd.workflows.stores.common import key_of
 from klassd.workflows.stores.memory import MemoryData
+from klassd.workflows.testing.clock import START
 from klassd.workflows.testing.simulation.cluster import Cluster, SimJob
 from klassd.workflows.testing.simulation.process import SimProcess
 from klassd.workflows.testing.simulation.reference import Reference
@@ -31,8 +32,14 @@ class Invariants:
     """Told of everything at the moment it takes effect. ``broken``: called with the violation."""
 
     def __init__(
-        self, data: MemoryData, cluster: Cluster, time: Callable[[], float], broken: Callable[[Violation], None]
+        self,
+        data: MemoryData,
+        cluster: Cluster,
+        queue_caps: Mapping[str, int],
+        time: Callable[[], float],
+        broken: Callable[[Violation], None],
     ) -> None:
+        self.queue_caps = queue_caps
         self._data, self._cluster, self._time, self._broken = data, cluster, time, broken
         self.accepted: dict[str, int] = {}  # runs that somebody was promised
         self.keys: dict[str, str] = {}  # idempotency key -> run
@@ -47,6 +54,7 @@ class Invariants:
         # process -> what it launched and has not ended, with the owner and epoch it did so under
         self.launched: dict[str, dict[str, tuple[Order, tuple[str, int]]]] = {}
         self.owed: dict[str, str] = {}  # execution -> the process that has to reap it
+        self._decided: dict[str, tuple[str, int]] = {}  # execution -> owner and epoch that let it start
         self._definitions: dict[str, Definition] = {}
         self._next_line: dict[str, int] = {}
 
@@ -93,7 +101,24 @@ class Invariants:
         self.hold(self._time() < until, "launched under a lease", order.run_id, message)
         self.launched.get(process.name, {}).pop(order.execution_id, None)
         self._bounded(process, concurrency)
+        self._capped(process, order)
         self.launched.setdefault(process.name, {})[order.execution_id] = (order, self.owners[order.run_id])
+
+    def _capped(self, process: SimProcess, order: Order) -> None:
+        """What an earlier owner let start counts nowhere: it is adopted beyond every limit."""
+        queue = self._node(order.run_id, order.node).options.queue
+        cap = self.queue_caps.get(queue)
+        if cap is None or self._decided.get(order.execution_id) != self.owners[order.run_id]:
+            return
+        alive = [
+            other.execution_id
+            for other, under in self.launched.get(process.name, {}).values()
+            if self._node(other.run_id, other.node).options.queue == queue
+            and self._decided.get(other.execution_id) == under == self.owners[other.run_id]
+            and self._is_alive(other.execution_id)
+        ]
+        message = f"{process.name} launches one more of queue {queue} than {cap} while {', '.join(alive)} are not over"
+        self.hold(len(alive) < cap, "queues have their caps", order.run_id, message)
 
     def _is_alive(self, execution_id: str) -> bool:
         job = self._cluster.jobs.get(execution_id)
@@ -239,6 +264,8 @@ class Invariants:
             return self.hold(False, "what is updated exists", run_id, f"{said.id} was updated and is not there")
         before = self.final_executions.get(row.id)
         self.hold(before in (None, row.status), "final executions stay", row.id, f"{row.id} was {before} and is {row.status}")
+        if row.status is ExecutionStatus.STARTING and row.id not in self._decided:
+            self._decided[row.id] = self.owners[run_id]
         if row.status.final and before is None:
             self.final_executions[row.id] = row.status
             self._ended(row)
@@ -295,7 +322,7 @@ class Invariants:
         """Every line once, in order, as it was produced, or a marker in its place."""
         chunks = [chunk.data for chunk in self._data.logs.get(row.id, ())]
         expected = 1
-        for line in lines_of(chunks):
+        for line in sorted(lines_of(chunks), key=lambda line: line.number):
             produced = job.console.lines
             fits = line.number == expected and (
                 line.missing > 0 or (line.number <= len(produced) and _is_of(line.text, produced[line.number - 1], job))
@@ -333,7 +360,7 @@ class Invariants:
 
     def closed(self) -> None:
         """When every scheduler has ended in order."""
-        held = sorted(owner for owner, until in self.leases.items() if self._time() < until)
+        held = sorted(owner for owner, lease in self._data.leases.items() if lease.live(START + self._time()))
         self.hold(not held, "no lease is held", "", f"leases of {', '.join(held)} are held though all have ended")
 
 

@@ -12,17 +12,16 @@ class Trace:
     def __init__(self, time: Callable[[], float]) -> None:
         self._time = time
         self.entries: list[str] = []
-        self._next = 0
-        self._call: Callable[[], None] = lambda: None
+        self._marks: dict[int, list[Callable[[], None]]] = {}
 
     def add(self, who: str, what: str) -> None:
         self.entries.append(f"{self._time():12.4f}  {who:<11} {what}")
-        if len(self.entries) == self._next:
-            self._call()
+        for call in self._marks.pop(len(self.entries), ()):
+            call()
 
     def at(self, entries: int, call: Callable[[], None]) -> None:
-        """Call once, when there are so many entries."""
-        self._next, self._call = entries, call
+        """Call when there are so many entries."""
+        self._marks.setdefault(entries, []).append(call)
 
     def hash(self) -> str:
         return hashlib.sha256("\n".join(self.entries).encode()).hexdigest()

@@ -58,7 +58,7 @@ class World:
         self.data = MemoryData()
         self.memory = MemoryStore(clock=SimClock(self.loop), data=self.data)
         self.cluster = Cluster(self.loop, seed, Random(f"{seed}/cluster"), self.faults, self.trace)
-        self.invariants = Invariants(self.data, self.cluster, self.loop.time, self.broken)
+        self.invariants = Invariants(self.data, self.cluster, QUEUE_CAPS, self.loop.time, self.broken)
         self.cluster.invariants = self.invariants
         self.hints = Hints(self.loop, rng, self.faults, self.trace)
         self.ids = SimIds(rng)
@@ -179,13 +179,10 @@ class World:
     def _plan_chaos(self) -> None:
         """After so many events, and so between any two of them."""
         target = len(self.trace) + self.rng.randint(1, 2 * CHAOS_EVERY)
-        self._later(0.05, self._chaos, target)
+        self.trace.at(target, lambda: self._later(0.0, self._chaos))
 
-    def _chaos(self, target: int) -> None:
+    def _chaos(self) -> None:
         if not self.faults.on:
-            return
-        if len(self.trace) < target:
-            self._later(self.rng.random() * 0.1, self._chaos, target)
             return
         kind = self.faults.chaos()
         if self.faults.strikes(kind) and not self._befall(kind):
