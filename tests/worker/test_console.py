@@ -153,6 +153,13 @@ def test_an_unfinished_line_is_shown_when_it_has_waited_and_goes_on_under_its_nu
     ]
 
 
+def test_half_a_line_whose_end_could_not_be_had_is_a_line_of_its_own() -> None:
+    half = b'{"l":1,"n":0,"s":1,"x":"half","m":true}'
+    whole = b'{"l":2,"n":1,"s":1,"x":"the next\\n"}'
+    lines = list(lines_of([b"[[1,%b],[2,%b]]" % (half, whole)]))
+    assert [(line.number, line.text) for line in lines] == [(1, "half"), (2, "the next")]
+
+
 def test_half_a_character_waits_for_its_other_half_without_a_timer() -> None:
     said = Said()
     said.console.raw(1, "é".encode()[:1], 0.0)

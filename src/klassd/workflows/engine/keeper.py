@@ -114,6 +114,8 @@ class Keeper:
             return
         now = self._deps.clock.now()
         delta = advance(self.state, event, now, self._deps.call)
+        if delta.empty and not updated and not logs and not effects:
+            return
         self.state.apply(delta)
         begun = [self._begin_task(start, now) for start in delta.started]
         stops = [self._live[node, index] for node, index, attempt in delta.stop if self._is_live(node, index, attempt)]
@@ -382,10 +384,8 @@ class Keeper:
     # -- the end of an execution --------------------------------------------------------------------------------
 
     def _finish(self, live: Live, finished: Finished, said: dict[str, Any] | None = None, logs: _Logs = ()) -> None:
-        if live.late and live.started_at is None:
-            message = f"it did not start within {live.node.options.start_deadline:g} s"
-            finished = Finished(exit=Exit(reason=Cause.START_DEADLINE, message=message), at=finished.at)
-        verdict = lifecycle.verdict(finished, live.stop_requested)
+        seen = _did_not_start(live, finished) if _is_late(live, finished) else finished
+        verdict = lifecycle.verdict(seen, live.stop_requested)
         live.status = verdict.status
         del self._live[live.task]
         self._release(live)
@@ -484,3 +484,17 @@ _Logs = tuple[tuple[str, LogChunk], ...]
 
 def _never_started() -> Finished:
     return Finished(exit=Exit(reason=Cause.STOPPED, message="stopped before it started"))
+
+
+def _is_late(live: Live, finished: Finished) -> bool:
+    """It was stopped because of its start deadline: by us, or by an earlier owner that did not live to say so. Perhaps it
+    had started meanwhile; nobody asked for its end all the same."""
+    if live.node.options.start_deadline is None or live.stop_requested:
+        return False
+    stopped = finished.end.requested == "stop" if finished.end else finished.exit.reason == Cause.STOPPED
+    return (stopped and (live.late or live.adopted)) or (live.late and live.started_at is None)
+
+
+def _did_not_start(live: Live, finished: Finished) -> Finished:
+    message = f"it did not start within {live.node.options.start_deadline:g} s"
+    return Finished(exit=Exit(reason=Cause.START_DEADLINE, message=message), at=finished.at)

@@ -19,6 +19,7 @@ from klassd.workflows.engine.dispatch import Dispatcher, Gate
 from klassd.workflows.engine.keeper import Deps, Keeper, Live
 from klassd.workflows.engine.lease import Lease
 from klassd.workflows.engine.pipeline import Pipeline
+from klassd.workflows.engine.unheard import unheard
 from klassd.workflows.errors import StoreError
 from klassd.workflows.model.run import Change, LoadedRun, RunPatch
 from klassd.workflows.model.states import RunStatus
@@ -70,6 +71,7 @@ class Scheduler:
         self._looked_around = -math.inf
         self._claimed_at = -math.inf
         self._next_due: float | None = None
+        self._unheard = False  # a claim was not answered: it may have given us runs
         self._pace = _Pace(clock)
         self._dispatching = False
         self._deps = Deps(
@@ -141,14 +143,24 @@ class Scheduler:
 
     async def _claim(self) -> None:
         await self._lease.held()
+        if self._unheard:
+            await self._keep_unheard()
         while self._wants_runs() and (self._dispatcher.free > 0 or self._claim_is_due()):
             room, now = self._room(), self._clock.now()
             self._claimed_at = self._clock.monotonic()
+            self._unheard = True
             claimed = await self._store.claim_runs(self.owner, room, now, self._queues, self._only)
+            self._unheard = False
             for loaded in claimed:
                 self._keep(loaded)
             if len(claimed) < room:
                 return
+
+    async def _keep_unheard(self) -> None:
+        """Nobody else would ever take what a lost answer named, while our lease lives."""
+        async for loaded in unheard(self._store, self.owner, self._keepers):
+            self._keep(loaded)
+        self._unheard = False
 
     def _claim_is_due(self) -> bool:
         """With every slot taken, a claim can wait: each is a transaction, and each of our own commits is a hint."""

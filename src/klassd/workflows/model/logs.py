@@ -57,8 +57,11 @@ def _record_lines(time: float, body: dict[str, Any], held: dict[int, tuple[int, 
     stream = body.get("s", 0)
     text: str = body["x"]
     if stream in held:
-        number, time, before = held.pop(stream)
-        text = before + text
+        began, at, before = held.pop(stream)
+        if began == number:
+            time, text = at, before + text
+        else:  # its end could not be had
+            yield LogLine(number=began, time=at, text=before, stream=_STREAMS.get(stream, "log"))
     if body.get("m"):
         head, newline, tail = text.rpartition("\n")
         for line in head.split("\n") if newline else ():

@@ -1,5 +1,5 @@
-"""For tests: of your jobs and workflows (``context``, ``run_job``, ``run_workflow``), and of your own adapters
-(the conformance suites). Every name is loaded on first use.
+"""For tests: of your jobs and workflows (``context``, ``run_job``, ``run_workflow``), of your own adapters (the conformance
+suites), and of the engine itself (``simulate``). Every name is loaded on first use.
 """
 
 from __future__ import annotations
@@ -29,10 +29,16 @@ if TYPE_CHECKING:
     from klassd.workflows.testing.results import WorkflowResult as WorkflowResult
     from klassd.workflows.testing.script import Script as Script
     from klassd.workflows.testing.script import ScriptedFailure as ScriptedFailure
+    from klassd.workflows.testing.simulation.batch import Batch as Batch
+    from klassd.workflows.testing.simulation.batch import batch as batch
+    from klassd.workflows.testing.simulation.shrink import shrink as shrink
+    from klassd.workflows.testing.simulation.simulate import Simulated as Simulated
+    from klassd.workflows.testing.simulation.simulate import simulate as simulate
     from klassd.workflows.testing.stores import StoreConformance as StoreConformance
 
 _WHERE = {
     "ArtifactStoreConformance": "artifacts",
+    "Batch": "simulation.batch",
     "Deadlock": "clock",
     "ExecutorConformance": "executors",
     "FakeClock": "clock",
@@ -45,15 +51,19 @@ _WHERE = {
     "RecordingContext": "recording",
     "Script": "script",
     "ScriptedFailure": "script",
+    "Simulated": "simulation.simulate",
     "StoreConformance": "stores",
     "VirtualClock": "clock",
     "VirtualLoop": "clock",
     "Way": "proxy",
     "WorkflowResult": "results",
+    "batch": "simulation.batch",
     "context": "recording",
     "run_job": "kit",
     "run_virtual": "clock",
     "run_workflow": "kit",
+    "shrink": "simulation.shrink",
+    "simulate": "simulation.simulate",
 }
 
 __all__ = [*_WHERE]

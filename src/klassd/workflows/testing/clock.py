@@ -74,10 +74,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     pipes are served when they are ready, and waited for only when no timer is left.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, waiting: type[Waiting] | None = None) -> None:
         self._passed = 0.0
         self._on_threads = 0
-        self._waiting = _Waiting(self)
+        self._waiting = (waiting or Waiting)(self)
         super().__init__(self._waiting)
         self._clock_resolution = 1e-6  # of a float that may stand for years
 
@@ -110,10 +110,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             return True
         if len(self._waiting.get_map()) > 1:  # more than the loop's own wake-up
             return False
-        raise Deadlock(_deadlock(asyncio.all_tasks(self)))
+        raise self.deadlock()
+
+    def deadlock(self) -> Deadlock:
+        return Deadlock(_deadlock(asyncio.all_tasks(self)))
 
 
-class _Waiting(selectors.DefaultSelector):
+class Waiting(selectors.DefaultSelector):
+    """What a ``VirtualLoop`` does instead of waiting."""
+
     def __init__(self, loop: VirtualLoop) -> None:
         super().__init__()
         self._loop = loop
