@@ -28,7 +28,7 @@ _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```.*?^```", re.S | re.M)
 _VARIABLE = re.compile(r"\bKLASSD_[A-Z_]+\b")
 _COMMAND = re.compile(r"(?:^\$ |`)klassd ([a-z]+)", re.M)
-_OTHER_VARIABLES = ("KLASSD_JOB_", "KLASSD_TEST_")  # the environment of jobs and of our own tests
+_OTHER_VARIABLES = ("KLASSD_JOB_", "KLASSD_TEST_", "KLASSD_CRASH_AT")  # the environment of jobs and of our own tests
 
 
 def main(root: Path = ROOT, write: bool = False) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from klassd.workflows.crashes import mark
 from klassd.workflows.errors import StoreError
 from klassd.workflows.ports import Clock, Store
 
@@ -34,7 +35,9 @@ class Lease:
 
     async def renew(self) -> None:
         asked = self._clock.monotonic()
+        mark("before:renew")
         in_time = await self._store.renew(self.owner, self.ttl)
+        mark("after:renew")
         if not in_time and self.until:
             log.warning("the lease of %s had run out; runs that others took meanwhile are let go", self.owner)
         self.until = asked + self.ttl

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from klassd.workflows.crashes import mark
 from klassd.workflows.engine.dispatch import Dispatcher, Gate
 from klassd.workflows.engine.keeper import Deps, Keeper, Live
 from klassd.workflows.engine.lease import Lease
@@ -104,12 +105,16 @@ class Scheduler:
         self._spawner.spawn(self._lease.keep(), "lease")
         self._spawner.spawn(self._wake.listen(), "hints")
         self._spawner.spawn(self._own_runs(), "own runs")
+        if isinstance(self._executor):
+            self._spawner.spawn(self._tidy(self._executor), "tidy")
 
     async def close(self) -> None:
         """Let go of every run, so that another scheduler takes them at once. Running jobs go on undisturbed."""
         await self._flush()
         await self._spawner.close()
+        mark("before:release")
         await self._store.release(self.owner)
+        mark("after:release")
         await self._executor.close()
 
     async def _flush(self) -> None:
@@ -144,7 +149,10 @@ class Scheduler:
         while self._wants_runs() and (self._dispatcher.free > 0 or self._claim_is_due()):
             room, now = self._room(), self._clock.now()
             self._claimed_at = self._clock.monotonic()
+            mark("before:claim")
             claimed = await self._store.claim_runs(self.owner, room, now, self._queues, self._only)
+            if claimed:
+                mark("after:claim")
             for loaded in claimed:
                 self._keep(loaded)
             if len(claimed) < room:

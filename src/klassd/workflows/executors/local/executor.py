@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from signal import SIGKILL, SIGTERM
 from typing import Any
 
+from klassd.workflows.crashes import mark
 from klassd.workflows.errors import ConfigurationError, LaunchDelayed, LaunchRefused
 from klassd.workflows.executors.local import follower, identity
 from klassd.workflows.executors.local.adoption import Adoption, supervised
@@ -208,10 +209,13 @@ class LocalExecutor:
         return spool
 
     async def reap(self, execution_id: str) -> None:
+        mark("before:reap")
         with contextlib.suppress(FileNotFoundError):
             os.truncate(log_path(self._spools, execution_id), 0)
+        mark("inside:reap")
         with contextlib.suppress(FileNotFoundError):
             os.unlink(end_path(self._spools, execution_id))
+        mark("after:reap")
 
 
 def _terminate(spool: Spool) -> None:

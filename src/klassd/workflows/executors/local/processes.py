@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import msgspec
 
+from klassd.workflows.crashes import mark
 from klassd.workflows.errors import LaunchDelayed, LaunchRefused
 from klassd.workflows.executors.local.environment import clean
 from klassd.workflows.executors.local.spool import is_claimed
@@ -129,7 +130,9 @@ def start(command: Sequence[str], env: Mapping[str, str], log: str, stdin: IO[by
     with open(log, "ab") as output:
         offset = output.tell()
         arguments: dict[str, Any] = {"stdin": stdin or subprocess.DEVNULL, "stdout": output, "stderr": output, "env": env}
+        mark("before:spawn")
         popen = subprocess.Popen(command, start_new_session=True, **arguments)
+        mark("after:spawn")
     return Child(popen, log, offset)
 
 
