@@ -9,7 +9,7 @@ import sys
 import pytest
 from local_help import open_gate, wait_until
 
-from klassd.workflows.errors import ConfigurationError, LaunchRefused
+from klassd.workflows.errors import ConfigurationError, LaunchDelayed, LaunchRefused
 from klassd.workflows.executors.local import LocalExecutor, environment, executor, templates
 from klassd.workflows.testing.executors import hear, hear_until, run
 
@@ -151,6 +151,20 @@ def test_a_template_that_dies_at_its_start_is_told_with_its_last_words(place, tm
             await own.launch(place.order("Environment"))
 
     with pytest.raises(LaunchRefused, match=r"local_jobs ended with exit code 3 while it started: cannot go on"):
+        run(check)
+
+
+def test_a_template_that_ended_because_nobody_came_is_started_again(place, tmp_path):
+    """Its scheduler was stopped for longer than a template waits: that is no fault of the job."""
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 0\n")
+    python.chmod(0o755)
+
+    async def check():
+        async with place.executor(python=str(python)) as own:
+            await own.launch(place.order("Environment"))
+
+    with pytest.raises(LaunchDelayed, match="exit code 0 while it started"):
         run(check)
 
 
