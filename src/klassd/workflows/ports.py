@@ -7,7 +7,7 @@ port in ``klassd.workflows.testing``.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -214,4 +214,14 @@ class Executor(Protocol):
 
     async def reap(self, execution_id: str) -> None:
         """Forget it; only after its outcome is stored. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class LeavesBehind(Protocol):
+    """What an executor may offer besides ``Executor``, where what it has of an execution outlives a scheduler that was killed
+    between storing the outcome and ``reap``."""
+
+    async def unreaped(self) -> Sequence[str]:
+        """Executions of which there is something to reap, whether they have ended or not."""
         ...

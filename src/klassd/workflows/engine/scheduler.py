@@ -24,7 +24,7 @@ from klassd.workflows.errors import StoreError
 from klassd.workflows.model.run import Change, LoadedRun, RunPatch
 from klassd.workflows.model.states import RunStatus
 from klassd.workflows.model.workflow import Definition, definition_from
-from klassd.workflows.ports import Clock, Executor, Ids, Spawner, Store
+from klassd.workflows.ports import Clock, Executor, Ids, LeavesBehind, Spawner, Store
 from klassd.workflows.wake import Wake
 
 log = logging.getLogger("klassd.workflows")
@@ -37,6 +37,7 @@ AHEAD = 0.05  # claim as many runs beyond the free slots as end in this many sec
 FLUSH = 5.0  # seconds at most for what is decided to be stored before the runs are let go
 COMPANY = 2  # runs waiting here at least, so that a run that fills every slot shares them with another
 DEFINITIONS = 256  # decoded definitions kept
+TIDY = 600.0  # seconds between looks for what killed schedulers have left behind
 
 
 class Scheduler:
@@ -105,7 +106,7 @@ class Scheduler:
         self._spawner.spawn(self._lease.keep(), "lease")
         self._spawner.spawn(self._wake.listen(), "hints")
         self._spawner.spawn(self._own_runs(), "own runs")
-        if isinstance(self._executor):
+        if isinstance(self._executor, LeavesBehind):
             self._spawner.spawn(self._tidy(self._executor), "tidy")
 
     async def close(self) -> None:
@@ -236,6 +237,20 @@ class Scheduler:
             due = math.inf if self._next_due is None else self._next_due - self._clock.now()
             return max(0.001, min(self._poll, due))
         return LOOK_AROUND
+
+    # -- tidying ------------------------------------------------------------------------------------------------
+
+    async def _tidy(self, executor: LeavesBehind) -> None:
+        """A run that has ended is nobody's any more: what a crash left of it is cleaned up by whoever comes by."""
+        while True:
+            try:
+                for execution_id in await executor.unreaped():
+                    execution = await self._store.get_execution(execution_id)
+                    if execution is not None and execution.status.final:
+                        await self._executor.reap(execution_id)
+            except (StoreError, OSError) as error:
+                log.warning("what was left behind cannot be tidied up, trying again in %g s: %s", TIDY, error)
+            await self._clock.sleep(TIDY)
 
 
 class _Pace:

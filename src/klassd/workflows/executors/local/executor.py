@@ -19,7 +19,7 @@ from klassd.workflows.executors.local import follower, identity
 from klassd.workflows.executors.local.adoption import Adoption, supervised
 from klassd.workflows.executors.local.control import Launched, Link, Refused
 from klassd.workflows.executors.local.processes import Workers
-from klassd.workflows.executors.local.spool import Spool, end_path, is_claimed, log_path
+from klassd.workflows.executors.local.spool import Spool, consoles, end_path, is_claimed, log_path
 from klassd.workflows.executors.local.sweep import sweep
 from klassd.workflows.executors.local.templates import Templates
 from klassd.workflows.model.execution import Told
@@ -216,6 +216,9 @@ class LocalExecutor:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(end_path(self._spools, execution_id))
         mark("after:reap")
+
+    async def unreaped(self) -> Sequence[str]:
+        return await asyncio.to_thread(consoles, self._spools)
 
 
 def _terminate(spool: Spool) -> None:
