@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 
 from klassd.workflows.client import ALL, Client
 from klassd.workflows.model.logs import LogLine
@@ -18,8 +18,9 @@ FINE = {RunStatus.SUCCEEDED}
 class Checks:
     """Counts what was looked at, so that a check that saw nothing is noticed."""
 
-    def __init__(self, seen: Testimony) -> None:
-        self._seen = seen
+    def __init__(self, seen: Testimony, victims: Collection[int] = ()) -> None:
+        """``victims``: pids that were killed."""
+        self._seen, self._victims = seen, {0, *victims}  # 0: killed before it said anything
         self.problems = [f"{each}: an attempt overlapped with another one of its task" for each in seen.overlaps]
         self.executions = self.lines = self.killed = 0
         self._known: set[str] = set()
@@ -56,6 +57,8 @@ class Checks:
             yield "succeeded, but never came to its end"
         if execution.cause is Cause.EXCEPTION and not (starts and ended):
             yield "raised, but never came to its end"
+        if execution.cause is Cause.SIGNAL and self._seen.pids.get(execution.id, 0) not in self._victims:
+            yield "killed by a signal that nobody sent"
         if execution.status is ExecutionStatus.FAILED and execution.cause not in (Cause.EXCEPTION, *KILLED):
             yield f"failed for a cause that nobody gave it: {execution.cause} {execution.error}"
 
