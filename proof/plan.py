@@ -12,7 +12,7 @@ from proof.jobs import Prints, fan
 ITEMS = 20  # of one fan-out
 FEW = 10  # lines of most jobs
 MANY = 0.02  # of all jobs print many lines
-WAITS = 0.03  # ... wait a moment in the middle
+WAITS = 0.4  # ... wait a moment in the middle, so that there is something to kill
 FAILS = 0.05  # ... raise in their first attempt
 
 

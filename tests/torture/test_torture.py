@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import resource
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,15 +15,6 @@ from proof.jobs import fan
 from proof.place import Place, end, owner_of
 from proof.plan import Plan
 from proof.torture import Torture
-
-
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """With sockets in a directory of their own, as short as they need."""
-    directory = tempfile.mkdtemp(prefix="k")
-    monkeypatch.setenv("TMPDIR", directory)
-    monkeypatch.setattr(tempfile, "tempdir", directory)
-    return tmp_path
 
 
 @pytest.mark.fault("A3", "A6", "A7", "A8", "A9", "A17", "B1", "B7", "D1", "D2", "D3", "D4", "D19")
