@@ -18,9 +18,9 @@ FINE = {RunStatus.SUCCEEDED}
 class Checks:
     """Counts what was looked at, so that a check that saw nothing is noticed."""
 
-    def __init__(self, seen: Testimony, victims: Collection[int] = ()) -> None:
-        """``victims``: pids that were killed."""
-        self._seen, self._victims = seen, {0, *victims}  # 0: killed before it said anything
+    def __init__(self, seen: Testimony, victims: Collection[int] | None = None) -> None:
+        """``victims``: pids that were killed, where they are known."""
+        self._seen, self._victims = seen, victims
         self.problems = [f"{each}: an attempt overlapped with another one of its task" for each in seen.overlaps]
         self.executions = self.lines = self.killed = 0
         self._known: set[str] = set()
@@ -57,10 +57,13 @@ class Checks:
             yield "succeeded, but never came to its end"
         if execution.cause is Cause.EXCEPTION and not (starts and ended):
             yield "raised, but never came to its end"
-        if execution.cause is Cause.SIGNAL and self._seen.pids.get(execution.id, 0) not in self._victims:
+        if execution.cause is Cause.SIGNAL and starts and self._spared(self._seen.pids[execution.id]):
             yield "killed by a signal that nobody sent"
         if execution.status is ExecutionStatus.FAILED and execution.cause not in (Cause.EXCEPTION, *KILLED):
             yield f"failed for a cause that nobody gave it: {execution.cause} {execution.error}"
+
+    def _spared(self, pid: int) -> bool:
+        return self._victims is not None and pid not in self._victims
 
     async def _of_console(self, client: Client, execution: Execution) -> AsyncIterator[str]:
         printed = [each async for each in _console(client, execution.id)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from typing import TypeVar
 from klassd.workflows.client import Client
 from klassd.workflows.composition import make_client, make_store
 from klassd.workflows.crashes import VARIABLE as CRASH
+from klassd.workflows.executors.local import identity
 from proof import family, witness
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,13 +29,14 @@ class Place:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("KLASSD_")}
         self.env = {**kept, "PYTHONPATH": str(ROOT), witness.VARIABLE: str(self.witness)}
         self.log = path / "schedulers.log"
+        self.processes: list[subprocess.Popen[bytes]] = []
 
     def python(self, module: str, *arguments: str, crash_at: str = "") -> subprocess.Popen[bytes]:
         env = {**self.env, CRASH: crash_at} if crash_at else self.env
         with self.log.open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", module, *arguments], cwd=self.path, env=env, stdout=subprocess.PIPE, stderr=log
-            )
+            command = [sys.executable, "-m", module, *arguments]
+            self.processes.append(subprocess.Popen(command, cwd=self.path, env=env, stdout=subprocess.PIPE, stderr=log))
+        return self.processes[-1]
 
     def scheduler(self, crash_at: str = "") -> subprocess.Popen[bytes]:
         return self.python(
@@ -56,6 +59,15 @@ class Place:
         """Processes that have not ended by then, and what is left of their files."""
         until(lambda: not list(self._processes()), seconds, fail=False)
         return [*self._processes(), *family.left_in(self.state, time.time())]
+
+    def close(self) -> None:
+        """Whatever happened, nothing of it goes on."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+            ended(process)
+        for each in family.members(self.witness):
+            identity.send(each.pid, each.start, signal.SIGKILL)
 
     def _processes(self) -> Iterator[str]:
         return (f"process {each.pid} ({each.role})" for each in family.members(self.witness))

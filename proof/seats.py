@@ -55,8 +55,3 @@ class Seat:
         assert self._process
         owner, self.owner = self.owner, ""
         return owner, self._process
-
-    def close(self) -> None:
-        if self._process and self._process.poll() is None:
-            self._process.kill()
-            ended(self._process)

@@ -89,8 +89,7 @@ class Torture:
                 await self._close()
                 await self._examine(client)
         finally:
-            for seat in self._seats:
-                seat.close()
+            self.place.close()
         return self.report
 
     # -- work ---------------------------------------------------------------------------------------------------

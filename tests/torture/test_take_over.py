@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -11,12 +12,15 @@ from klassd.workflows.model.states import RunStatus
 from proof.jobs import Prints
 from proof.place import Place, end, ended, owner_of, until
 
+Make = Callable[[float, int], Place]
 SLOTS = 2
 
 
 @pytest.mark.fault("A6", "D3")
-def test_runs_of_a_dead_scheduler_are_taken_over_by_one_that_has_no_slot_free(place: Path) -> None:
-    shelter = Place(place, f"sqlite:///{place}/klassd.db", lease=1.0, concurrency=SLOTS)
+def test_runs_of_a_dead_scheduler_are_taken_over_by_one_that_has_no_slot_free(
+    make_place: Callable[[float, int], Place],
+) -> None:
+    place = make_place(1.0, SLOTS)
 
     async def enqueue(client: Client) -> list[str]:
         return await client.enqueue_many([Prints(hold=1000) for _ in range(SLOTS)])
@@ -24,21 +28,22 @@ def test_runs_of_a_dead_scheduler_are_taken_over_by_one_that_has_no_slot_free(pl
     async def cancel(client: Client) -> list[RunStatus]:
         for run_id in orphans:
             await client.cancel(run_id)
-        return [(await client.wait(run_id)).status for run_id in orphans]
+        async with asyncio.timeout(30.0):
+            return [(await client.wait(run_id)).status for run_id in orphans]
 
-    orphans = shelter.ask(enqueue)
-    first = shelter.scheduler()
+    orphans = place.ask(enqueue)
+    first = place.scheduler()
     assert owner_of(first)
-    until(lambda: len(shelter.testimony().starts) == SLOTS, 30.0)
-    others = [run_id for _ in range(3) for run_id in shelter.ask(enqueue)]
-    second = shelter.scheduler()
+    until(lambda: len(place.testimony().starts) == SLOTS, 30.0)
+    others = [run_id for _ in range(3) for run_id in place.ask(enqueue)]
+    second = place.scheduler()
     assert owner_of(second)
-    until(lambda: len(shelter.testimony().starts) == 2 * SLOTS, 30.0)
+    until(lambda: len(place.testimony().starts) == 2 * SLOTS, 30.0)
     first.kill()
     ended(first)
 
-    assert shelter.ask(cancel) == [RunStatus.CANCELLED] * SLOTS
+    assert place.ask(cancel) == [RunStatus.CANCELLED] * SLOTS
 
     orphans = others
-    shelter.ask(cancel)
-    assert end(second) == 0 and shelter.left_over() == []
+    place.ask(cancel)
+    assert end(second) == 0 and place.left_over() == []

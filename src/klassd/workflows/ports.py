@@ -98,12 +98,18 @@ class Store(Protocol):
         ...
 
     async def claim_runs(
-        self, owner: str, limit: int, now: float, queues: Sequence[str] | None = None, only: Sequence[str] | None = None
+        self,
+        owner: str,
+        limit: int,
+        now: float,
+        queues: Sequence[str] | None = None,
+        only: Sequence[str] | None = None,
+        abandoned: bool = False,
     ) -> list[LoadedRun]:
         """Take up to ``limit`` runs that are not final, due (``not_before <= now``) and owned by nobody with a live lease:
         by priority, then age. Each gets ``owner``, ``epoch + 1`` and, where queued, the status running and ``started_at``
-        (``now``). Two owners never get the same run. ``queues``: only runs of these; ``only``: only these run ids.
-        Needs a live lease of ``owner``, else returns nothing."""
+        (``now``). Two owners never get the same run. ``queues``: only runs of these; ``only``: only these run ids;
+        ``abandoned``: only runs that somebody has had before. Needs a live lease of ``owner``, else returns nothing."""
         ...
 
     async def release(self, owner: str) -> None:

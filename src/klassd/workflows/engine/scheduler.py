@@ -33,6 +33,9 @@ POLL = 1.0  # seconds between looks when no hint comes; hints of other processes
 LOOK_AROUND = 0.05  # seconds at least between looks for cancel requests and due runs
 LEASE = 15.0
 RECORD = 0.02  # seconds that a launch may wait for its record on the disk: so many are recorded ahead under load
+ABANDONED = (
+    100  # runs of dead schedulers that one with its hands full takes over at once: their executions run, or wait, anyhow
+)
 AHEAD = 0.05  # claim as many runs beyond the free slots as end in this many seconds: hides the store's latency under load
 FLUSH = 5.0  # seconds at most for what is decided to be stored before the runs are let go
 COMPANY = 2  # runs waiting here at least, so that a run that fills every slot shares them with another
@@ -70,7 +73,7 @@ class Scheduler:
         self._definitions: OrderedDict[str, Definition] = OrderedDict()
         self._wake = Wake(store)
         self._looked_around = -math.inf
-        self._claimed_at = -math.inf
+        self._claimed_at = self._adopted_at = -math.inf
         self._next_due: float | None = None
         self._pace = _Pace(clock)
         self._dispatching = False
@@ -158,6 +161,16 @@ class Scheduler:
                 self._keep(loaded)
             if len(claimed) < room:
                 return
+        await self._adopt()
+
+    async def _adopt(self) -> None:
+        """With no room for more: what has begun elsewhere needs an owner all the same, to be heard, stopped, tried again."""
+        if self._clock.monotonic() - self._adopted_at >= self._poll:
+            self._adopted_at = self._clock.monotonic()
+            for loaded in await self._store.claim_runs(
+                self.owner, ABANDONED, self._clock.now(), self._queues, self._only, abandoned=True
+            ):
+                self._keep(loaded)
 
     def _claim_is_due(self) -> bool:
         """With every slot taken, a claim can wait: each is a transaction, and each of our own commits is a hint."""
