@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import os
 import signal
 import subprocess
@@ -60,18 +61,13 @@ class Case:
         self.mark, self._armed = mark, path / "armed"
         self._armed.touch()
         self.crash_at = f"{mark}@{NTH.get(mark, 1)}={self._armed}"
-        self._processes: list[subprocess.Popen[bytes]] = []
 
     def enqueue(self, crash_at: str = "") -> subprocess.Popen[bytes]:
-        return self._begun(self.place.python("proof.application", self.place.url, "enqueue", "a key", crash_at=crash_at))
+        return self.place.python("proof.application", self.place.url, "enqueue", "a key", crash_at=crash_at)
 
     def scheduler(self, crash_at: str = "") -> subprocess.Popen[bytes]:
-        process = self._begun(self.place.scheduler(crash_at))
+        process = self.place.scheduler(crash_at)
         owner_of(process)
-        return process
-
-    def _begun(self, process: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
-        self._processes.append(process)
         return process
 
     def crashed(self, process: subprocess.Popen[bytes]) -> None:
@@ -79,17 +75,18 @@ class Case:
         if self.mark not in crashes.IN_WORKERS:
             assert ended(process) == -signal.SIGKILL
 
-    def started(self, job: str = "") -> None:
+    def started(self) -> None:
         until(lambda: self.place.testimony().starts, PATIENCE, what="the start of a job")
 
     def finished(self, run_id: str, expected: set[RunStatus]) -> None:
         """The run comes to its end, and that end is true; the scheduler that is left ends in order, and leaves nothing."""
 
         async def wait(client: Client) -> None:
-            await client.wait(run_id)
+            async with asyncio.timeout(PATIENCE):
+                await client.wait(run_id)
 
         self.place.ask(wait)
-        codes = [end(process) for process in self._processes if process.poll() is None]
+        codes = [end(process) for process in self.place.processes if process.poll() is None]
         assert set(codes) <= {0}, self.place.log.read_text()
         checks = Checks(self.place.testimony())
 
@@ -100,12 +97,6 @@ class Case:
         self.place.ask(check)
         assert checks.done() == [], self.place.log.read_text()
         assert self.place.left_over() == []
-
-    def close(self) -> None:
-        for process in self._processes:
-            if process.poll() is None:
-                process.kill()
-            ended(process)
 
 
 @pytest.fixture(params=STORES)
@@ -118,7 +109,7 @@ def make(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[s
 
     yield case
     for each in made:
-        each.close()
+        each.place.close()
 
 
 def enqueued(case: Case) -> str:
@@ -186,7 +177,7 @@ def test_a_crash_while_a_run_is_cancelled_ends_with_a_cancelled_run_and_a_dead_j
         case.scheduler()
     else:
         arguments = ("proof.application", case.place.url, "cancel", run_id)
-        case.crashed(case._begun(case.place.python(*arguments, crash_at=case.crash_at)))
+        case.crashed(case.place.python(*arguments, crash_at=case.crash_at))
         case.place.ask(cancel)
     case.finished(run_id, {RunStatus.CANCELLED})
 
