@@ -38,10 +38,9 @@ class Place:
             self.processes.append(subprocess.Popen(command, cwd=self.path, env=env, stdout=subprocess.PIPE, stderr=log))
         return self.processes[-1]
 
-    def scheduler(self, crash_at: str = "") -> subprocess.Popen[bytes]:
-        return self.python(
-            "proof.scheduler", self.url, str(self.state), str(self.lease), str(self.concurrency), crash_at=crash_at
-        )
+    def scheduler(self, crash_at: str = "", start: str = "auto") -> subprocess.Popen[bytes]:
+        arguments = (self.url, str(self.state), str(self.lease), str(self.concurrency), start)
+        return self.python("proof.scheduler", *arguments, crash_at=crash_at)
 
     def ask(self, question: Callable[[Client], Awaitable[T]]) -> T:
         """One question to a client of the store."""

@@ -1,4 +1,4 @@
-"""A scheduler to be killed: ``python -m proof.scheduler STORE_URL STATE_DIR LEASE CONCURRENCY``.
+"""A scheduler to be killed: ``python -m proof.scheduler STORE_URL STATE_DIR LEASE CONCURRENCY START``.
 
 Prints its owner's name once it serves. SIGTERM ends it in order.
 """
@@ -16,12 +16,12 @@ from klassd.workflows.crashes import VARIABLE
 from klassd.workflows.settings import Settings
 
 
-async def serve(url: str, state: str, lease: float, concurrency: int) -> None:
+async def serve(url: str, state: str, lease: float, concurrency: int, start: str) -> None:
     told = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
     store = make_store(url)
     await store.open()
-    executor = LocalExecutor(state, concurrency=concurrency, env=[VARIABLE])
+    executor = LocalExecutor(state, concurrency=concurrency, start=start, env=[VARIABLE])
     async with make_scheduler(Settings(lease=lease, state=state), store, executor) as scheduler:
         print(scheduler.owner, flush=True)
         await told.wait()
@@ -30,4 +30,4 @@ async def serve(url: str, state: str, lease: float, concurrency: int) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
-    asyncio.run(serve(sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4])))
+    asyncio.run(serve(sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4]), sys.argv[5]))

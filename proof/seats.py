@@ -24,6 +24,11 @@ class Seat:
     def pid(self) -> int:
         return self._process.pid if self._process else 0
 
+    @property
+    def died(self) -> bool:
+        """Although nobody killed it."""
+        return bool(self.owner) and self._process is not None and self._process.poll() is not None
+
     async def fill(self) -> None:
         process = self._process = self._place.scheduler()
         owner = await asyncio.to_thread(owner_of, process)

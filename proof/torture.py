@@ -128,6 +128,7 @@ class Torture:
             (kind,) = self._dice.choices(list(WEIGHTS), list(WEIGHTS.values()))
             if await self._strike(kind):
                 self.report.blows[kind] += 1
+            self._look_after_seats()
 
     async def _strike(self, kind: str) -> bool:
         if kind == "lock store":
@@ -146,9 +147,19 @@ class Torture:
             self.report.problems.append("a scheduler that was asked to end did not end in order")
         return self._spawn(self._refill(seat, self._dice.uniform(0.0, 0.3)))
 
+    def _look_after_seats(self) -> None:
+        for seat in self._seats:
+            if seat.died:
+                self.report.problems.append(f"{seat.owner} died by itself: {self.place.log.read_text()[-2000:]}")
+                self._spawn(self._refill(seat, 0.0))
+
     async def _refill(self, seat: Seat, seconds: float) -> None:
+        seat.owner = ""
         await asyncio.sleep(seconds)
-        await seat.fill()
+        try:
+            await seat.fill()
+        except RuntimeError as error:
+            self.report.problems.append(str(error))
 
     async def _lock_store(self, seconds: float) -> None:
         self._locked = True

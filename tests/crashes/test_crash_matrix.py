@@ -30,6 +30,7 @@ SOURCE = Path(crashes.__file__).parent
 
 CLIENT = ("before:enqueue", "after:enqueue")
 IN_CLIENT_TOO = ("inside:transaction", "after:transaction")
+OF_TEMPLATES = {"before:fork", "after:fork"}
 CANCELLING = ("before:stop", "after:stop")
 RELEASING = ("before:release", "after:release")
 NTH = {"before:renew": 2, "after:renew": 2, "inside:transaction": 4, "after:transaction": 4, "before:reap": 2, "after:spool": 2}
@@ -65,8 +66,8 @@ class Case:
     def enqueue(self, crash_at: str = "") -> subprocess.Popen[bytes]:
         return self.place.python("proof.application", self.place.url, "enqueue", "a key", crash_at=crash_at)
 
-    def scheduler(self, crash_at: str = "") -> subprocess.Popen[bytes]:
-        process = self.place.scheduler(crash_at)
+    def scheduler(self, crash_at: str = "", start: str = "auto") -> subprocess.Popen[bytes]:
+        process = self.place.scheduler(crash_at, start)
         owner_of(process)
         return process
 
@@ -139,6 +140,14 @@ def test_a_crash_there_loses_nothing_and_starts_nothing_twice(make: Callable[[st
         case.scheduler()
     case.finished(run_id, {RunStatus.SUCCEEDED})
     assert output_of(case, run_id) == sum(SIZES)
+
+
+@pytest.mark.parametrize("mark", marks(crashes.IN_WORKERS - OF_TEMPLATES))
+def test_a_crash_in_an_interpreter_of_its_own_costs_an_attempt_at_most(make: Callable[[str], Case], mark: str) -> None:
+    case = make(mark)
+    run_id = enqueued(case)
+    case.crashed(case.scheduler(case.crash_at, start="spawn"))
+    case.finished(run_id, {RunStatus.SUCCEEDED})
 
 
 @pytest.mark.parametrize("mark", marks([*CLIENT, *IN_CLIENT_TOO]))
