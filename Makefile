@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 TESTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-peers
+.PHONY: help setup demo test check format bench bench-peers prove
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ format: $(READY) ## format the code, sort imports, renew the generated parts of 
 
 bench: $(READY) ## measure against the machine's own limits; BENCH="--json out.json" and others, see benchmarks/
 	@$(BIN)/python -m benchmarks $(BENCH)
+
+prove: $(READY) ## the long battery of simulation, crashes, torture and stores; PROVE="--short" and others, see docs/proof.md
+	@$(BIN)/python -m proof --report docs/proof.json $(PROVE)
 
 bench-peers: $(READY) ## install other engines in .bench/ and measure the same job with them
 	@$(BIN)/python -m benchmarks.peers $(BENCH)

@@ -28,7 +28,7 @@ _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```.*?^```", re.S | re.M)
 _VARIABLE = re.compile(r"\bKLASSD_[A-Z_]+\b")
 _COMMAND = re.compile(r"(?:^\$ |`)klassd ([a-z]+)", re.M)
-_OTHER_VARIABLES = ("KLASSD_JOB_", "KLASSD_TEST_")  # the environment of jobs and of our own tests
+_OTHER_VARIABLES = ("KLASSD_JOB_", "KLASSD_TEST_", "KLASSD_CRASH_AT")  # the environment of jobs and of our own tests
 
 
 def main(root: Path = ROOT, write: bool = False) -> list[str]:
@@ -127,6 +127,10 @@ def _figures() -> str:
     return f"```text\n{json.loads((ROOT / 'benchmarks' / 'figures.json').read_text())['text']}\n```\n"
 
 
+def _proof() -> str:
+    return f"```text\n{json.loads((ROOT / 'docs' / 'proof.json').read_text())['text']}\n```\n"
+
+
 def _commented(path: str | None, pattern: str) -> list[tuple[str, str]]:
     """What the code's own comments say of each line that fits: (name, comment)."""
     assert path
@@ -146,6 +150,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     **{f"states of {'an' if machine == 'execution' else 'a'} {machine}": _states(machine) for machine in TABLES},
     "causes": _causes,
     "figures": _figures,
+    "proof": _proof,
     "settings": _settings,
     "commands": _commands,
 }

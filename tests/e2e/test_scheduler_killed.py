@@ -50,6 +50,7 @@ app = App(jobs=[flow])
 """
 
 
+@pytest.mark.fault("A6", "D3")
 @pytest.mark.parametrize("seed", range(3))
 def test_a_killed_scheduler_costs_nothing_but_time(project: Project, seed: int) -> None:
     project.write("flow.py", FLOW)
@@ -77,6 +78,7 @@ def test_a_killed_scheduler_costs_nothing_but_time(project: Project, seed: int) 
         assert console == [*(f"{number}:{line}" for line in range(20)), "done"]
 
 
+@pytest.mark.fault("B1")
 def test_two_schedulers_share_the_work_and_start_nothing_twice(project: Project) -> None:
     project.write("flow.py", FLOW)
     project.start("flow:app")

@@ -9,7 +9,7 @@ import sys
 import pytest
 from local_help import open_gate, wait_until
 
-from klassd.workflows.errors import ConfigurationError, LaunchRefused
+from klassd.workflows.errors import ConfigurationError, LaunchDelayed, LaunchRefused
 from klassd.workflows.executors.local import LocalExecutor, environment, executor, templates
 from klassd.workflows.testing.executors import hear, hear_until, run
 
@@ -154,6 +154,20 @@ def test_a_template_that_dies_at_its_start_is_told_with_its_last_words(place, tm
         run(check)
 
 
+def test_a_template_that_ended_because_nobody_came_is_started_again(place, tmp_path):
+    """Its scheduler was stopped for longer than a template waits: that is no fault of the job."""
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 0\n")
+    python.chmod(0o755)
+
+    async def check():
+        async with place.executor(python=str(python)) as own:
+            await own.launch(place.order("Environment"))
+
+    with pytest.raises(LaunchDelayed, match="exit code 0 while it started"):
+        run(check)
+
+
 def test_a_module_that_ends_the_process_on_import_fails_its_execution_with_that_exit_code(place, module):
     async def check():
         async with place.executor() as own:
@@ -182,6 +196,7 @@ def test_an_interpreter_that_is_not_there_is_named(place, start):
         run(check)
 
 
+@pytest.mark.fault("D24")
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_a_job_sees_nothing_of_the_schedulers_environment_but_what_is_allowed(place, start, monkeypatch):
     for name in ("DATABASE_PASSWORD", "AWS_SECRET_ACCESS_KEY", "KLASSD_STORE", "KLASSD_JOB_COLOUR", "CHOSEN", "LC_TIME"):

@@ -9,8 +9,9 @@ import pytest
 from worker_help import Runner, Template, environment, order
 
 OURS = """
-artifacts context errors fields frames importable job job_options options order worker worker.channel worker.child worker.claim
-worker.console worker.context worker.execute worker.execution worker.forker worker.processes worker.stdio worker.supervisor
+artifacts context crashes errors fields frames importable job job_options options order worker worker.channel worker.child
+worker.claim worker.console worker.context worker.execute worker.execution worker.forker worker.processes worker.stdio
+worker.supervisor
 """
 # Of the standard library, beyond what msgspec and dataclasses bring along.
 LIBRARY = """

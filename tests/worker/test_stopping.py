@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 
@@ -36,6 +37,7 @@ def test_a_job_that_fails_while_it_stops_says_so(shared: Template) -> None:
     assert (said.end.result, said.end.requested) == ("failure", "stop") and said.error.message == "while it stopped"
 
 
+@pytest.mark.fault("D6")
 def test_a_job_that_ignores_the_request_is_killed_after_its_grace(shared: Template) -> None:
     end = stop_when_ready(shared, "Stops", grace=0.1, how="ignore").end
     assert (end.result, end.requested, end.killed, end.signal) == ("none", "stop", True, 9)
@@ -64,11 +66,26 @@ def test_a_request_for_something_unknown_is_ignored(shared: Template) -> None:
     assert shared.run("Add", inputs={"a": 1}).value == 2
 
 
+@pytest.mark.fault("D22")
 def test_a_deadline_holds_against_code_that_keeps_the_interpreter(shared: Template) -> None:
     begun = time.monotonic()
     end = shared.run(order("HoldsGil", timeout=0.3, grace=0.2)).end
     assert (end.result, end.requested, end.killed, end.signal) == ("none", "deadline", True, 9)
     assert 0.5 <= time.monotonic() - begun < 5.0
+
+
+@pytest.mark.fault("D23")
+def test_a_job_that_was_frozen_is_ended_by_its_deadline_and_by_a_request(shared: Template) -> None:
+    """SIGTERM waits for a frozen process to wake; SIGKILL does not."""
+    for how in ("deadline", "stop"):
+        execution_id = shared.launch("Stops", grace=0.1, timeout=0.5 if how == "deadline" else None)
+        pid = shared.spool.until_said(execution_id, "ready").bodies("start")[0]["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        if how == "stop":
+            shared.stop(execution_id, 0.1)
+        shared.link.wait("ended", id=execution_id)
+        end = shared.spool.read(execution_id).end
+        assert (end.result, end.requested, end.killed, end.signal) == ("none", how, True, 9)
 
 
 @pytest.mark.parametrize("job", ["Stops", "StopsAwaiting"])

@@ -187,6 +187,19 @@ def test_jobs_go_on_without_any_connection(make_template: Make) -> None:
     template.link.wait("ended", id=execution_id)
 
 
+def test_a_template_ends_once_its_last_scheduler_has_gone_and_nothing_runs(make_template: Make) -> None:
+    template = make_template()
+    first = template.connect()
+    template.run("Add", inputs={"a": 1})
+    template.link.close()
+    wanted = order("Add", inputs={"a": 1})
+    first.send(op="launch", order=msgspec.to_builtins(wanted))
+    first.wait("ended", id=wanted.execution_id)
+    first.close()
+    assert template.process.wait(PATIENCE) == 0
+    assert not os.path.exists(template.path)
+
+
 def test_jobs_of_a_dead_forker_are_lost_and_said_to_be(make_template: Make) -> None:
     template = make_template()
     execution_id = template.launch("Stops", inputs={"how": "ignore"})

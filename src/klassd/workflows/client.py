@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from klassd.workflows.crashes import mark
 from klassd.workflows.errors import InvalidInput, KlassdError, UnknownName
 from klassd.workflows.job import JobInfo, job_info
 from klassd.workflows.model.logs import LogLine
@@ -122,13 +123,19 @@ class Client:
         new = self._new_run(
             work, unique_key=unique_key, delay=delay, tags=tags, tenant=tenant, params=params, queue=queue, priority=priority
         )
-        return (await self._store.enqueue([new]))[0]
+        return (await self._accept([new]))[0]
 
     async def enqueue_many(
         self, work: Iterable[Runnable | Workflow], *, tags: Sequence[str] = (), tenant: str = ""
     ) -> list[str]:
         """Accept all or none, in one transaction; ids in order."""
-        return await self._store.enqueue([self._new_run(each, tags=tags, tenant=tenant) for each in work])
+        return await self._accept([self._new_run(each, tags=tags, tenant=tenant) for each in work])
+
+    async def _accept(self, runs: Sequence[NewRun]) -> list[str]:
+        mark("before:enqueue")
+        ids = await self._store.enqueue(runs)
+        mark("after:enqueue")
+        return ids
 
     def _new_run(
         self,
@@ -187,7 +194,10 @@ class Client:
     async def cancel(self, run_id: str) -> bool:
         """Ask for a run to be cancelled. False: it is final already."""
         await self.run(run_id)
-        return await self._store.request_cancel(run_id, self._clock.now())
+        mark("before:cancel")
+        asked = await self._store.request_cancel(run_id, self._clock.now())
+        mark("after:cancel")
+        return asked
 
     async def rerun(self, run_id: str) -> str:
         """A new run of the same snapshot with the same parameters; the old one is left as it is. Returns the new id."""
@@ -209,7 +219,7 @@ class Client:
             rerun_of=old.id,
             created_at=now,
         )
-        return (await self._store.enqueue([NewRun(run=run, definition=encoded)]))[0]
+        return (await self._accept([NewRun(run=run, definition=encoded)]))[0]
 
     # -- look ---------------------------------------------------------------------------------------------------
 

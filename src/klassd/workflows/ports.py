@@ -7,7 +7,7 @@ port in ``klassd.workflows.testing``.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -98,12 +98,18 @@ class Store(Protocol):
         ...
 
     async def claim_runs(
-        self, owner: str, limit: int, now: float, queues: Sequence[str] | None = None, only: Sequence[str] | None = None
+        self,
+        owner: str,
+        limit: int,
+        now: float,
+        queues: Sequence[str] | None = None,
+        only: Sequence[str] | None = None,
+        abandoned: bool = False,
     ) -> list[LoadedRun]:
         """Take up to ``limit`` runs that are not final, due (``not_before <= now``) and owned by nobody with a live lease:
         by priority, then age. Each gets ``owner``, ``epoch + 1`` and, where queued, the status running and ``started_at``
-        (``now``). Two owners never get the same run. ``queues``: only runs of these; ``only``: only these run ids.
-        Needs a live lease of ``owner``, else returns nothing."""
+        (``now``). Two owners never get the same run. ``queues``: only runs of these; ``only``: only these run ids;
+        ``abandoned``: only runs that somebody has had before. Needs a live lease of ``owner``, else returns nothing."""
         ...
 
     async def release(self, owner: str) -> None:
@@ -215,4 +221,14 @@ class Executor(Protocol):
 
     async def reap(self, execution_id: str) -> None:
         """Forget it; only after its outcome is stored. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class LeavesBehind(Protocol):
+    """What an executor may offer besides ``Executor``, where what it has of an execution outlives a scheduler that was killed
+    between storing the outcome and ``reap``."""
+
+    async def unreaped(self) -> Sequence[str]:
+        """Executions of which there is something to reap, whether they have ended or not."""
         ...

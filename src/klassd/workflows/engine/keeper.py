@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from klassd.workflows.crashes import mark
 from klassd.workflows.engine.dispatch import Dispatcher, Gate
 from klassd.workflows.engine.lease import Lease
 from klassd.workflows.engine.pipeline import Effect, Pipeline
@@ -289,8 +290,10 @@ class Keeper:
         while self._current(live):
             try:
                 cursor = await self._deps.store.log_cursor(live.id) if resumed else ("", 0, 1)
+                mark("before:follow")
                 async for batch in self._deps.executor.follow(live.id, *cursor):
                     self._heard(live, batch)
+                    mark("after:heard")
                     await self.pipeline.room()
             except (OSError, StoreError) as error:
                 log.warning("execution %s cannot be read, trying again in %g s: %s", live.id, REREAD, error)
@@ -311,7 +314,9 @@ class Keeper:
         while True:
             await self._deps.lease.held()
             try:
+                mark("before:launch")
                 await self._deps.executor.launch(self._with_expiry(order))
+                mark("after:launch")
                 return None
             except LaunchRefused as error:
                 return Finished(exit=Exit(reason=Cause.LAUNCH, message=str(error)), at=self._deps.clock.now())
@@ -438,7 +443,9 @@ class Keeper:
         await live.launched.wait()
         await self._deps.lease.held()  # else it may be another's by now, and doing well
         while self._current(live):
+            mark("before:stop")
             await self._until_answered("stop", live, lambda: self._deps.executor.stop(live.id, grace))
+            mark("after:stop")
             await self._deps.clock.sleep(grace + INSIST)
             await self._deps.lease.held()
 

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from klassd.workflows.crashes import mark
 from klassd.workflows.errors import StoreError
 from klassd.workflows.ports import Clock, Store
 
@@ -38,7 +39,9 @@ class Lease:
 
     async def renew(self) -> None:
         asked = self._clock.monotonic()
+        mark("before:renew")
         in_time = await self._store.renew(self.owner, self.ttl)
+        mark("after:renew")
         if self.until and (asked >= self.until or not in_time):  # a store may have forgotten an owner of long ago
             log.warning("the lease of %s had run out; runs that others took meanwhile are let go", self.owner)
             self._in_doubt = True

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from klassd.workflows.crashes import mark
 from klassd.workflows.errors import StoreError, Unstorable
 from klassd.workflows.model.run import Change, Execution, ExecutionPatch, NodeRow, RunPatch
 from klassd.workflows.ports import Clock, Spawner, Store
@@ -116,7 +117,9 @@ class Pipeline:
         wait = RETRY_FIRST
         while True:
             try:
+                mark("before:commit", lambda: _kinds(change))
                 (accepted,) = await self._store.commit([change])
+                mark("after:commit", lambda: _kinds(change))
                 return accepted or await self._was_ours(change)
             except StoreError as error:
                 log.warning("run %s: the store is unavailable, trying again in %.2g s: %s", self._run_id, wait, error)
@@ -129,6 +132,20 @@ class Pipeline:
             return False
         run = await self._store.get_run(change.run_id)
         return run is not None and run.epoch == change.epoch and run.status == change.run.status
+
+
+def _kinds(change: Change) -> list[str]:
+    """What it says, in the words of ``crashes.MARKS``."""
+    over = any(patch.status is not msgspec.UNSET and patch.status.final for patch in change.updated)
+    said = {
+        "started": change.started,
+        "expanded": any(row.items is not None for row in change.nodes),
+        "marks": change.updated and not over,
+        "console": change.logs,
+        "outcome": over,
+        "final": change.run is not None and change.run.status is not None and change.run.status.final,
+    }
+    return [kind for kind, holds in said.items() if holds]
 
 
 def merged(changes: list[Change]) -> Change:

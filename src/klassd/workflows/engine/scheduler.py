@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from klassd.workflows.crashes import mark
 from klassd.workflows.engine.dispatch import Dispatcher, Gate
 from klassd.workflows.engine.keeper import Deps, Keeper, Live
 from klassd.workflows.engine.lease import Lease
@@ -24,7 +25,7 @@ from klassd.workflows.errors import StoreError
 from klassd.workflows.model.run import Change, LoadedRun, RunPatch
 from klassd.workflows.model.states import RunStatus
 from klassd.workflows.model.workflow import Definition, definition_from
-from klassd.workflows.ports import Clock, Executor, Ids, Spawner, Store
+from klassd.workflows.ports import Clock, Executor, Ids, LeavesBehind, Spawner, Store
 from klassd.workflows.wake import Wake
 
 log = logging.getLogger("klassd.workflows")
@@ -33,10 +34,14 @@ POLL = 1.0  # seconds between looks when no hint comes; hints of other processes
 LOOK_AROUND = 0.05  # seconds at least between looks for cancel requests and due runs
 LEASE = 15.0
 RECORD = 0.02  # seconds that a launch may wait for its record on the disk: so many are recorded ahead under load
+ABANDONED = (
+    100  # runs of dead schedulers that one with its hands full takes over at once: their executions run, or wait, anyhow
+)
 AHEAD = 0.05  # claim as many runs beyond the free slots as end in this many seconds: hides the store's latency under load
 FLUSH = 5.0  # seconds at most for what is decided to be stored before the runs are let go
 COMPANY = 2  # runs waiting here at least, so that a run that fills every slot shares them with another
 DEFINITIONS = 256  # decoded definitions kept
+TIDY = 600.0  # seconds between looks for what killed schedulers have left behind
 
 
 class Scheduler:
@@ -69,7 +74,7 @@ class Scheduler:
         self._definitions: OrderedDict[str, Definition] = OrderedDict()
         self._wake = Wake(store)
         self._looked_around = -math.inf
-        self._claimed_at = -math.inf
+        self._claimed_at = self._adopted_at = -math.inf
         self._next_due: float | None = None
         self._unheard = False  # a claim was not answered: it may have given us runs
         self._pace = _Pace(clock)
@@ -106,12 +111,16 @@ class Scheduler:
         self._spawner.spawn(self._lease.keep(), "lease")
         self._spawner.spawn(self._wake.listen(), "hints")
         self._spawner.spawn(self._own_runs(), "own runs")
+        if isinstance(self._executor, LeavesBehind):
+            self._spawner.spawn(self._tidy(self._executor), "tidy")
 
     async def close(self) -> None:
         """Let go of every run, so that another scheduler takes them at once. Running jobs go on undisturbed."""
         await self._flush()
         await self._spawner.close()
+        mark("before:release")
         await self._store.release(self.owner)
+        mark("after:release")
         await self._executor.close()
 
     async def _flush(self) -> None:
@@ -146,15 +155,31 @@ class Scheduler:
         if self._unheard:
             await self._keep_unheard()
         while self._wants_runs() and (self._dispatcher.free > 0 or self._claim_is_due()):
-            room, now = self._room(), self._clock.now()
+            room = self._room()
             self._claimed_at = self._clock.monotonic()
-            self._unheard = True
-            claimed = await self._store.claim_runs(self.owner, room, now, self._queues, self._only)
-            self._unheard = False
-            for loaded in claimed:
-                self._keep(loaded)
-            if len(claimed) < room:
+            if await self._take(room) < room:
                 return
+        await self._adopt()
+
+    async def _adopt(self) -> None:
+        """With no room for more: what has begun elsewhere needs an owner all the same, to be heard, stopped, tried again."""
+        if self._clock.monotonic() - self._adopted_at >= self._poll:
+            self._adopted_at = self._clock.monotonic()
+            await self._take(ABANDONED, abandoned=True)
+
+    async def _take(self, limit: int, *, abandoned: bool = False) -> int:
+        """Claim runs and keep them; how many there were."""
+        mark("before:claim")
+        self._unheard = True
+        claimed = await self._store.claim_runs(
+            self.owner, limit, self._clock.now(), self._queues, self._only, abandoned=abandoned
+        )
+        self._unheard = False
+        if claimed:
+            mark("after:claim")
+        for loaded in claimed:
+            self._keep(loaded)
+        return len(claimed)
 
     async def _keep_unheard(self) -> None:
         """Nobody else would ever take what a lost answer named, while our lease lives."""
@@ -250,6 +275,20 @@ class Scheduler:
             due = math.inf if self._next_due is None else self._next_due - self._clock.now()
             return max(0.001, min(self._poll, due))
         return LOOK_AROUND
+
+    # -- tidying ------------------------------------------------------------------------------------------------
+
+    async def _tidy(self, executor: LeavesBehind) -> None:
+        """A run that has ended is nobody's any more: what a crash left of it is cleaned up by whoever comes by."""
+        while True:
+            try:
+                for execution_id in await executor.unreaped():
+                    execution = await self._store.get_execution(execution_id)
+                    if execution is not None and execution.status.final:
+                        await self._executor.reap(execution_id)
+            except (StoreError, OSError) as error:
+                log.warning("what was left behind cannot be tidied up, trying again in %g s: %s", TIDY, error)
+            await self._clock.sleep(TIDY)
 
 
 class _Pace:

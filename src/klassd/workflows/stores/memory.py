@@ -70,14 +70,21 @@ class MemoryStore:
         return before is None or before.live(now)
 
     async def claim_runs(
-        self, owner: str, limit: int, now: float, queues: Sequence[str] | None = None, only: Sequence[str] | None = None
+        self,
+        owner: str,
+        limit: int,
+        now: float,
+        queues: Sequence[str] | None = None,
+        only: Sequence[str] | None = None,
+        abandoned: bool = False,
     ) -> list[LoadedRun]:
         at = self._clock.now()
         if not self.data.live(owner, at):
             return []
 
         def wanted(run: Run) -> bool:
-            return run.not_before <= now and (queues is None or run.queue in queues) and (only is None or run.id in only)
+            named = (queues is None or run.queue in queues) and (only is None or run.id in only)
+            return run.not_before <= now and named and (run.epoch > 0 or not abandoned)
 
         free = (self.data.runs[id_] for _, id_ in self.data.claimable(at))
         chosen = list(islice(filter(wanted, free), max(0, limit)))

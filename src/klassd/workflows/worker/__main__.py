@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 USAGE = """usage: python -m klassd.workflows.worker run [--spool DIR]
-       python -m klassd.workflows.worker template --module MODULE --spool DIR --socket PATH
+       python -m klassd.workflows.worker template --module MODULE --spool DIR --socket PATH [--parent PID]
 
 run       one execution; its order as JSON on standard input or in KLASSD_ORDER; frames to DIR or to standard output
-template  imports MODULE once and forks executions of its jobs on request
+template  imports MODULE once and forks executions of its jobs on request; ends when PID is gone before it asked for any
 """
 
 
@@ -21,10 +22,10 @@ def main(arguments: list[str]) -> int:
         from klassd.workflows.worker.execute import execute
 
         return execute(options.get("--spool"))
-    if mode == "template" and options.keys() == {"--module", "--spool", "--socket"}:
+    if mode == "template" and options.keys() - {"--parent"} == {"--module", "--spool", "--socket"}:
         from klassd.workflows.worker.template import serve
 
-        return serve(options["--module"], options["--spool"], options["--socket"])
+        return serve(options["--module"], options["--spool"], options["--socket"], int(options.get("--parent", os.getppid())))
     if mode == "forker" and options.keys() == {"--module", "--control"}:
         from klassd.workflows.worker.forker import serve as fork
 

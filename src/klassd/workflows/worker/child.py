@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from klassd.workflows.crashes import mark
 from klassd.workflows.errors import ConfigurationError, InvalidInput, JobCancelled, KlassdError, PermanentError
 from klassd.workflows.job import JobInfo, load_job
 from klassd.workflows.order import Order
@@ -48,10 +49,13 @@ def run(order: Order, channel: Channel) -> NoReturn:
 def _perform(order: Order, channel: Channel, context: WorkerContext, stop: _Stop) -> int:
     try:
         try:
+            mark("before:job")
             value = _value(order, context, stop)
+            mark("after:job")
         finally:
             stop.over = True
         _record_result(channel, context, value)
+        mark("after:result")
         return 0
     except JobCancelled:
         return _STOPPED

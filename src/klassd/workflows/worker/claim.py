@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 
+from klassd.workflows.crashes import mark
 from klassd.workflows.frames import PROTOCOL, dumps, encode
 from klassd.workflows.order import End, Order
 
@@ -59,7 +60,9 @@ def claim(spool_dir: str, order: Order, identity: Identity) -> int | None:
     try:
         hello = dumps(identity.hello(order.execution_id))
         os.write(fd, encode(order.nonce, 0, "hello", int(time.time() * 1e6), hello))
+        mark("before:start.claim")
         os.link(mine, spool)
+        mark("after:start.claim")
     except FileExistsError:
         os.close(fd)
         return None
@@ -83,6 +86,7 @@ def leave_end(path: str, end: bytes) -> None:
         os.write(fd, end)
     finally:
         os.close(fd)
+    mark("inside:end")
     os.rename(f"{path}.tmp", path)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from klassd.workflows.crashes import mark
 from klassd.workflows.frames import dumps, encode
 from klassd.workflows.order import End, Error, Order
 from klassd.workflows.worker.console import LIMIT, Console
@@ -104,6 +105,7 @@ class Execution:
         """Write what was said, in one go. False: there was nothing."""
         if not self._frames:
             return False
+        mark("before:spool")
         data, self._frames = b"".join(self._frames), []
         self.beat_at = time.monotonic() + BEAT
         done = self.backlog = 0
@@ -116,6 +118,7 @@ class Execution:
         except OSError as error:
             self._drop(data, done)
             self.unwritten = self.unwritten or f"its console could not be written: {error.strerror}"
+        mark("after:spool")
         return True
 
     def _drop(self, data: bytes, done: int) -> None:

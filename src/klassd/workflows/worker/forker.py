@@ -23,6 +23,7 @@ from typing import NoReturn
 
 import msgspec
 
+from klassd.workflows.crashes import mark
 from klassd.workflows.errors import KlassdError
 from klassd.workflows.job import JobInfo, encode_output, is_job, job_info, load_job
 from klassd.workflows.order import Order
@@ -84,6 +85,7 @@ def _fork_one(control: socket.socket, read: int, write: int) -> bool:
         return _refuse(control, fds, errno.EMFILE)
     parent = os.getpid()
     gc.disable()  # a collection in the child before it is set up would touch every page
+    mark("before:fork")
     try:
         pid = os.fork()
     except OSError as error:
@@ -92,6 +94,7 @@ def _fork_one(control: socket.socket, read: int, write: int) -> bool:
     else:
         if pid == 0:
             _become_child(parent, head[4:], rest, fds, (control.fileno(), read, write))
+        mark("after:fork")
         control.send(b"pid %d\n" % pid)
     gc.enable()
     for fd in fds:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from klassd.workflows.crashes import mark
 from klassd.workflows.frames import dumps
 from klassd.workflows.order import Order
 from klassd.workflows.worker import child, processes
@@ -169,6 +170,7 @@ class Supervisor:
     def born(self, execution: Execution, pid: int) -> None:
         """The job's process exists: listen to it."""
         assert execution.control is not None
+        mark("before:born")
         execution.pid = pid
         self._by_pid[pid] = execution
         if execution.order.timeout is not None:
@@ -436,6 +438,7 @@ class Supervisor:
             execution.say("val", body)
         os.set_blocking(execution.sink, True)  # nothing is left to supervise here
         execution.flush()
+        mark("before:end")
         execution.record = fitting(execution.end())
         execution.say("end", execution.record)
         execution.flush()
@@ -450,6 +453,7 @@ class Supervisor:
         except OSError:
             self._unrecorded.append((time.monotonic() + AGAIN, execution))
         else:
+            mark("after:end")
             self._ended(execution)
 
     def _close(self, execution: Execution) -> None:

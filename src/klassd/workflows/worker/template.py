@@ -23,7 +23,8 @@ from klassd.workflows.worker.execute import end_path, leave_refusal, refuse_vers
 from klassd.workflows.worker.execution import Execution
 from klassd.workflows.worker.supervisor import Supervisor
 
-IDLE = 60.0  # seconds without a connection and without a job before it ends
+IDLE = 60.0  # seconds for somebody to come; once the last one has gone, nobody will come to launch any more
+ORPHANED = 1.0  # seconds between looks whether who started it is still there to come
 PENDING = 1024 * 1024  # bytes a connection may be behind
 
 
@@ -44,14 +45,16 @@ _said = msgspec.json.Decoder(Launch | Stop | Retire).decode
 
 
 class Template:
-    def __init__(self, module: str, spool: str, path: str) -> None:
+    def __init__(self, module: str, spool: str, path: str, parent: int) -> None:
         self._spool, self._path = spool, path
         self._identity = Identity(__version__, path)
         self._supervisor = ForkingSupervisor(self._identity, self._ended, self._grew, self._answer)
         self._asking: dict[str, _Connection] = {}  # who waits to hear whether it was launched
         self._connections: dict[int, _Connection] = {}
         self._retired = self._ending = False
-        self._lonely_since = time.monotonic()
+        self._known = False  # somebody has come
+        self._parent = parent
+        self._since = time.monotonic()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._threads, files = self._supervisor.start_forker(module)
         self._files = {path: stamp(path) for path in files}
@@ -60,7 +63,7 @@ class Template:
         self._listen()
         signal.signal(signal.SIGTERM, self._asked_to_end)
         while not self._done():
-            self._supervisor.turn(IDLE / 4)
+            self._supervisor.turn(IDLE if self._known else ORPHANED)
             if self._ending:
                 self._end_jobs()
             for connection in list(self._connections.values()):
@@ -77,10 +80,11 @@ class Template:
             self._supervisor.stop(execution, "stop", execution.order.grace)
 
     def _done(self) -> bool:
-        if self._connections or self._supervisor.executions:
-            self._lonely_since = time.monotonic()
-        over = self._retired or time.monotonic() - self._lonely_since > IDLE
+        over = self._retired or (not self._connections and self._forgotten())
         return over and not self._supervisor.executions
+
+    def _forgotten(self) -> bool:
+        return self._known or os.getppid() != self._parent or time.monotonic() - self._since > IDLE
 
     # -- the module ---------------------------------------------------------------------------------------------
 
@@ -104,6 +108,7 @@ class Template:
         except OSError:
             return
         connection = _Connection(sock)
+        self._known = True
         self._connections[sock.fileno()] = connection
         self._supervisor.watch(sock.fileno(), lambda: self._hear(connection))
         reason = "" if self._threads == 1 else f"its module has started {self._threads - 1} thread(s) at import"
@@ -334,6 +339,6 @@ def stamp(path: str) -> tuple[int, int] | None:
     return status.st_mtime_ns, status.st_size
 
 
-def serve(module: str, spool: str, path: str) -> int:
-    Template(module, spool, path).serve()
+def serve(module: str, spool: str, path: str, parent: int) -> int:
+    Template(module, spool, path, parent).serve()
     return 0

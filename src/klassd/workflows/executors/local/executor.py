@@ -13,12 +13,13 @@ from collections.abc import AsyncIterator, Sequence
 from signal import SIGKILL, SIGTERM
 from typing import Any
 
+from klassd.workflows.crashes import mark
 from klassd.workflows.errors import ConfigurationError, LaunchDelayed, LaunchRefused
 from klassd.workflows.executors.local import follower, identity
 from klassd.workflows.executors.local.adoption import Adoption, supervised
 from klassd.workflows.executors.local.control import Launched, Link, Refused
 from klassd.workflows.executors.local.processes import Workers
-from klassd.workflows.executors.local.spool import Spool, end_path, forbid, log_path
+from klassd.workflows.executors.local.spool import Spool, consoles, end_path, forbid, log_path
 from klassd.workflows.executors.local.sweep import sweep
 from klassd.workflows.executors.local.templates import Templates
 from klassd.workflows.model.execution import Told
@@ -230,10 +231,16 @@ class LocalExecutor:
         return spool
 
     async def reap(self, execution_id: str) -> None:
+        mark("before:reap")
         with contextlib.suppress(FileNotFoundError):
             os.truncate(log_path(self._spools, execution_id), 0)
+        mark("inside:reap")
         with contextlib.suppress(FileNotFoundError):
             os.unlink(end_path(self._spools, execution_id))
+        mark("after:reap")
+
+    async def unreaped(self) -> Sequence[str]:
+        return await asyncio.to_thread(consoles, self._spools)
 
 
 def _terminate(spool: Spool) -> None:

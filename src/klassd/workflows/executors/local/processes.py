@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import msgspec
 
+from klassd.workflows.crashes import mark
 from klassd.workflows.errors import LaunchDelayed, LaunchRefused
 from klassd.workflows.executors.local.environment import clean
 from klassd.workflows.executors.local.spool import is_claimed
@@ -60,11 +61,12 @@ class Child:
             _left.add(self.pid)
 
     def failure(self, what: str) -> LaunchRefused | LaunchDelayed:
-        """Why it ended without doing anything. Exit code 2 is a worker's own word for an order it must not start."""
+        """Why it ended without doing anything. Exit code 2 is a worker's own word for an order it must not start, 0 that of a
+        template that nobody came to: this process was stopped meanwhile."""
         code = self.exited.result()
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
         message = f"{what} ended {how} while it started: {self.last_words() or 'it left no message'}"
-        return LaunchDelayed(message) if code < 0 or code == 2 else LaunchRefused(message)
+        return LaunchDelayed(message) if code < 0 or code in (0, 2) else LaunchRefused(message)
 
     def last_words(self) -> str:
         """What it wrote to the log, the end of it."""
@@ -88,7 +90,8 @@ class Workers:
 
     def template(self, module: str, path: str) -> Child:
         """Raises ``LaunchRefused`` or ``LaunchDelayed``."""
-        return self._start(path, None, "template", "--module", module, "--spool", self._spools, "--socket", path)
+        arguments = ("--module", module, "--spool", self._spools, "--socket", path, "--parent", str(os.getpid()))
+        return self._start(path, None, "template", *arguments)
 
     async def run(self, order: Order, ended: Callable[[], None]) -> None:
         """One execution in an interpreter of its own; returns when it has claimed its start. ``ended`` is called when the
@@ -129,7 +132,9 @@ def start(command: Sequence[str], env: Mapping[str, str], log: str, stdin: IO[by
     with open(log, "ab") as output:
         offset = output.tell()
         arguments: dict[str, Any] = {"stdin": stdin or subprocess.DEVNULL, "stdout": output, "stderr": output, "env": env}
+        mark("before:spawn")
         popen = subprocess.Popen(command, start_new_session=True, **arguments)
+        mark("after:spawn")
     return Child(popen, log, offset)
 
 

@@ -64,6 +64,19 @@ def forbid(directory: str, execution_id: str) -> bool:
     return True
 
 
+def consoles(directory: str) -> list[str]:
+    """Executions whose console has not been emptied."""
+    with os.scandir(directory) as entries:
+        return [name.removesuffix(".log") for entry in entries if (name := entry.name).endswith(".log") and _size(entry)]
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_size
+    except FileNotFoundError:  # swept meanwhile
+        return 0
+
+
 class Spool:
     """One follower's view of one execution's spool file."""
 

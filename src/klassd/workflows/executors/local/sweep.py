@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
+from klassd.workflows.crashes import mark
 from klassd.workflows.executors.local.templates import PREFIX
 
 TOMBSTONE = 3600.0  # seconds a claim outlives its outcome: every order of it has expired long before
@@ -28,6 +29,7 @@ def _sweep_spools(directory: str, now: float) -> int:
                 if age > (FORGOTTEN if wanted else TOMBSTONE):
                     os.unlink(entry.path)
                     removed += 1
+                    mark("after:sweep")
     return removed
 
 

@@ -91,10 +91,16 @@ class SqliteStore:
         return await self._write(lambda t: transaction.renew(t, owner, ttl, self._clock.now()))
 
     async def claim_runs(
-        self, owner: str, limit: int, now: float, queues: Sequence[str] | None = None, only: Sequence[str] | None = None
+        self,
+        owner: str,
+        limit: int,
+        now: float,
+        queues: Sequence[str] | None = None,
+        only: Sequence[str] | None = None,
+        abandoned: bool = False,
     ) -> list[LoadedRun]:
         def claim(t: Transaction) -> list[tuple[Run, bytes]]:
-            return transaction.claim(t, Claim(owner, limit, now, self._clock.now(), queues, only))
+            return transaction.claim(t, Claim(owner, limit, now, self._clock.now(), queues, only, abandoned))
 
         claimed = await self._write(claim)
         if all(run.epoch == 1 for run, _ in claimed):  # nobody had them before: there is nothing but the run

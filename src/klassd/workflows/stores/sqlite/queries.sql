@@ -69,8 +69,14 @@ DELETE FROM owners WHERE lease_until < :before;
 DELETE FROM owners WHERE owner = :owner;
 
 -- name: release_runs
--- The runs of a lease that is given up.
-UPDATE runs SET owner = NULL, stage = 1 WHERE stage = 2 AND owner = :owner;
+-- The runs of a lease that is given up. They stay among the owned ones: those are under way, the free ones never began.
+UPDATE runs SET owner = NULL WHERE stage = 2 AND owner = :owner;
+
+-- name: released_runs
+-- Runs that somebody has given up, by priority, then age; of given queues only, where queues (a JSON array) is not null.
+SELECT -priority, id FROM runs
+WHERE stage = 2 AND owner IS NULL AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
+ORDER BY priority DESC, id LIMIT :limit;
 
 -- name: promote
 -- Runs that have become due join those free to claim; each does so once.
@@ -111,7 +117,7 @@ ORDER BY priority DESC, id LIMIT :limit;
 
 -- name: claim_candidate
 -- One run, if it may be claimed as far as the run itself knows.
-SELECT -priority, id, owner, queue FROM runs WHERE id = :id AND stage IN (0, 1, 2) AND not_before <= :now;
+SELECT -priority, id, owner, queue, epoch FROM runs WHERE id = :id AND stage IN (0, 1, 2) AND not_before <= :now;
 
 -- name: claim
 -- A new owner, a new epoch; a queued run begins.

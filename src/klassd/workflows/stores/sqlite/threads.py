@@ -14,6 +14,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
+from klassd.workflows.crashes import mark
 from klassd.workflows.errors import StoreError, Unstorable
 from klassd.workflows.stores.common import Bells
 from klassd.workflows.stores.sqlite.connection import BUSY_TRIES, connect, error_code, trouble
@@ -151,7 +152,9 @@ class Writer(_Worker[Transaction]):
             transaction = Transaction(connection)
             outcomes = [_attempt(transaction, work) for work in group]
             transaction.finish()
+            mark("inside:transaction")
             connection.execute("COMMIT")
+            mark("after:transaction")
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")

@@ -177,6 +177,7 @@ class Claim(NamedTuple):
     at: float  # the store's clock, for leases
     queues: Sequence[str] | None
     only: Sequence[str] | None
+    abandoned: bool
 
 
 def claim(transaction: Transaction, wanted: Claim) -> list[tuple[Run, bytes]]:
@@ -189,15 +190,23 @@ def claim(transaction: Transaction, wanted: Claim) -> list[tuple[Run, bytes]]:
 
 def _free(transaction: Transaction, wanted: Claim) -> list[tuple[int, str]]:
     """The first of each queue, and of each owner whose lease has run out: a few index seeks, however many runs there are."""
+    found = _abandoned(transaction, wanted)
+    if wanted.abandoned:
+        return found
     transaction.do("promote", {"now": wanted.now})
     queues = wanted.queues if wanted.queues is not None else [row[0] for row in transaction.do("free_queues", {})]
-    found: list[tuple[int, str]] = []
     for queue in dict.fromkeys(queues):
         found += transaction.do("free_runs", {"queue": queue, "now": wanted.now, "limit": wanted.limit})
+    return found
+
+
+def _abandoned(transaction: Transaction, wanted: Claim) -> list[tuple[int, str]]:
     only_queues = None if wanted.queues is None else msgspec.json.encode(list(wanted.queues)).decode()
+    these = {"queues": only_queues, "limit": wanted.limit}
+    found: list[tuple[int, str]] = transaction.do("released_runs", these).fetchall()
     for (owner,) in transaction.do("run_owners", {}).fetchall():
         if not _live(transaction, owner, wanted.at):
-            found += transaction.do("owned_runs", {"owner": owner, "queues": only_queues, "limit": wanted.limit})
+            found += transaction.do("owned_runs", {"owner": owner, **these})
     return found
 
 
@@ -205,8 +214,10 @@ def _named(transaction: Transaction, wanted: Claim) -> list[tuple[int, str]]:
     rows_of = (transaction.do("claim_candidate", {"id": id_, "now": wanted.now}).fetchone() for id_ in set(wanted.only or ()))
     return [
         (order, run_id)
-        for order, run_id, owner, queue in filter(None, rows_of)
-        if (wanted.queues is None or queue in wanted.queues) and (owner is None or not _live(transaction, owner, wanted.at))
+        for order, run_id, owner, queue, epoch in filter(None, rows_of)
+        if (wanted.queues is None or queue in wanted.queues)
+        and (owner is None or not _live(transaction, owner, wanted.at))
+        and (epoch > 0 or not wanted.abandoned)
     ]
 
 

@@ -230,6 +230,20 @@ class Leasing:
         assert (loaded.run.id, loaded.run.owner, loaded.run.epoch) == (run_id, "two", 2)
 
     @check
+    async def test_who_asks_for_abandoned_runs_gets_those_and_none_that_is_new(self, bench: Bench) -> None:
+        released, outlived, new = await bench.running(), await bench.enqueue(), await bench.enqueue(queue="q")
+        await bench.store.release("one")
+        await bench.store.renew("two", SHORT)
+        await bench.store.claim_runs("two", 1, NOW + 100, only=[outlived])
+        await bench.running()
+        assert [each.run.id for each in await bench.claim("three", abandoned=True)] == [released]
+        await bench.outlive(SHORT)
+        assert await bench.claim("three", abandoned=True, only=[new]) == []
+        assert await bench.claim("three", abandoned=True, queues=["q"]) == []
+        assert [each.run.id for each in await bench.claim("three", abandoned=True)] == [outlived]
+        assert [each.run.id for each in await bench.claim("three")] == [new]
+
+    @check
     async def test_only_the_owners_own_runs_are_released(self, bench: Bench) -> None:
         await bench.running()
         await bench.store.release("two")
