@@ -1,5 +1,5 @@
-"""For tests: of your jobs and workflows (``context``, ``run_job``, ``run_workflow``), and of your own adapters
-(the conformance suites). Every name is loaded on first use.
+"""For tests: of your jobs and workflows (``context``, ``run_job``, ``run_workflow``, ``VirtualEngine``), and of your
+own adapters (the conformance suites). Every name is loaded on first use.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from klassd.workflows.testing.script import Script as Script
     from klassd.workflows.testing.script import ScriptedFailure as ScriptedFailure
     from klassd.workflows.testing.stores import StoreConformance as StoreConformance
+    from klassd.workflows.testing.virtual_engine import VirtualEngine as VirtualEngine
+    from klassd.workflows.testing.virtual_run import VirtualRun as VirtualRun
 
 _WHERE = {
     "ArtifactStoreConformance": "artifacts",
@@ -42,7 +44,9 @@ _WHERE = {
     "ScriptedFailure": "script",
     "StoreConformance": "stores",
     "VirtualClock": "clock",
+    "VirtualEngine": "virtual_engine",
     "VirtualLoop": "clock",
+    "VirtualRun": "virtual_run",
     "WorkflowResult": "results",
     "context": "recording",
     "run_job": "kit",
