@@ -151,12 +151,13 @@ def test_one_item_of_a_fan_out_is_killed_by_its_number() -> None:
 
 
 def test_a_plan_of_deaths_is_one_for_each_attempt() -> None:
-    with VirtualEngine(kill={"nap[2]": ["image", "lost"], "after": "evicted"}) as engine:
-        result = engine.finish(engine.enqueue(naps()))
-        assert [each.cause for each in result.nodes["nap"].executions if each.index == 2] == [Cause.IMAGE, Cause.LOST]
-        never, _ = [each for each in result.nodes["nap"].executions if each.index == 2]
-        assert never.started_at is None
-        assert result.nodes["after"].status is NodeStatus.SKIPPED
+    with VirtualEngine(kill={"nap[2]": ["image", "lost"], "after": 2}) as engine:
+        nodes = engine.finish(engine.enqueue(naps())).nodes
+        attempts = [each for each in nodes["nap"].executions if each.index == 2]
+        assert [each.cause for each in attempts] == [Cause.IMAGE, Cause.LOST, None]
+        assert attempts[0].started_at is None  # by its image it never starts
+        assert [each.cause for each in nodes["after"].executions] == [Cause.SIGNAL, Cause.SIGNAL]
+        assert nodes["after"].status is NodeStatus.FAILED
 
 
 def test_a_cancel_in_the_middle_stops_what_runs_and_starts_nothing_more() -> None:

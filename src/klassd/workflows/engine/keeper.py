@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,6 +74,8 @@ class Live:
     inside: bool = False  # through the gate: launched, or about to be
     stop_requested: bool = False
     started_at: float | None = None
+    lines: int = 0  # of its console, heard so far
+    gone: str = ""  # why it cannot be followed any more
     late: bool = False  # its start deadline passed
     following: Spawned | None = None
     launched: asyncio.Event = field(default_factory=asyncio.Event)
@@ -250,12 +252,11 @@ class Keeper:
         if execution.status is not ExecutionStatus.STARTING:
             self._deps.gate.occupy()
             live.inside = True
-        if execution.place != self._deps.executor.place:
-            reason = f"it was running at {execution.place}, which is gone: that machine was restarted, or is another one"
-            self._finish(live, Finished(exit=Exit(reason=Cause.LOST, message=reason), at=self._deps.clock.now()))
-            return
-        self._spawn_attempt(live, launch=execution.status is ExecutionStatus.STARTING)
-        if live.stop_requested:
+        here = execution.place == self._deps.executor.place
+        if not here:
+            live.gone = f"it was running at {execution.place}, which is gone: that machine was restarted, or is another one"
+        self._spawn_attempt(live, launch=here and execution.status is ExecutionStatus.STARTING)
+        if live.stop_requested and here:
             self._spawn(self._insist_on_stop(live), live.id)
 
     # -- one attempt --------------------------------------------------------------------------------------------
@@ -282,7 +283,8 @@ class Keeper:
         while self._current(live):
             try:
                 cursor = await self._deps.store.log_cursor(live.id) if resumed else ("", 0, 1)
-                async for batch in self._deps.executor.follow(live.id, *cursor):
+                live.lines = cursor[2] - 1
+                async for batch in self._told(live, cursor):
                     self._heard(live, batch)
                     await self.pipeline.room()
             except (OSError, StoreError) as error:
@@ -290,6 +292,13 @@ class Keeper:
                 await self.pipeline.flushed()
                 await self._deps.clock.sleep(REREAD)
             resumed = True
+
+    async def _told(self, live: Live, cursor: tuple[str, int, int]) -> AsyncIterator[Sequence[Told]]:
+        if live.gone:
+            yield [Finished(exit=Exit(reason=Cause.LOST, message=live.gone), at=self._deps.clock.now())]
+            return
+        async for batch in self._deps.executor.follow(live.id, *cursor):
+            yield batch
 
     async def _launch(self, live: Live) -> Finished | None:
         """Hand it to the executor; the end of it where it can never start. What runs perhaps, only its executor can end."""
@@ -355,6 +364,7 @@ class Keeper:
                 said.update(self._started(live, told))
             elif isinstance(told, Output):
                 logs.append((live.id, told.chunk))
+                live.lines = told.chunk.first_line + told.chunk.lines - 1
             elif isinstance(told, Progress):
                 said["progress"] = told.bars
             elif isinstance(told, Finished):
@@ -384,11 +394,11 @@ class Keeper:
         live.status = verdict.status
         del self._live[live.task]
         self._release(live)
-        patch = self._patch(live, **(said or {}) | self._final(verdict, finished))
+        patch = self._patch(live, **(said or {}) | self._final(live, verdict, finished))
         event = TaskEnded(live.task[0], live.task[1], live.attempt, verdict, verdict.output, verdict.outputs)
         self._decide(event, (patch,), logs, [lambda: self._reap(live)])
 
-    def _final(self, verdict: Verdict, finished: Finished) -> dict[str, Any]:
+    def _final(self, live: Live, verdict: Verdict, finished: Finished) -> dict[str, Any]:
         end = finished.end
         return {
             "status": verdict.status,
@@ -400,7 +410,7 @@ class Keeper:
             "output": verdict.output,
             "outputs": verdict.outputs,
             "warnings": verdict.warnings,
-            "log_lines": end.lines if end else 0,
+            "log_lines": end.lines if end else live.lines,
         }
 
     def _reap(self, live: Live) -> None:
