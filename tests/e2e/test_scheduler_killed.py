@@ -51,6 +51,7 @@ app = App(jobs=[flow])
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.fault("A3", "A6", "A7", "A8")
 def test_a_killed_scheduler_costs_nothing_but_time(project: Project, seed: int) -> None:
     project.write("flow.py", FLOW)
     witness = project.path / "witness"
@@ -77,6 +78,7 @@ def test_a_killed_scheduler_costs_nothing_but_time(project: Project, seed: int) 
         assert console == [*(f"{number}:{line}" for line in range(20)), "done"]
 
 
+@pytest.mark.fault("B1")
 def test_two_schedulers_share_the_work_and_start_nothing_twice(project: Project) -> None:
     project.write("flow.py", FLOW)
     project.start("flow:app")

@@ -1,6 +1,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from klassd.workflows.engine.lease import Lease
 
 
@@ -34,6 +36,7 @@ def lease(clock: Hand, takes: float = 0.0) -> Lease:
     return Lease(store, clock, "me", ttl=15.0)
 
 
+@pytest.mark.fault("A17", "B2")
 def test_nothing_is_started_once_two_thirds_of_the_lease_have_passed() -> None:
     clock = Hand()
     mine = lease(clock)
@@ -45,6 +48,7 @@ def test_nothing_is_started_once_two_thirds_of_the_lease_have_passed() -> None:
     assert not mine.safe
 
 
+@pytest.mark.fault("C5")
 def test_the_lease_counts_from_the_asking_because_the_answer_may_have_taken_long() -> None:
     clock = Hand()
     mine = lease(clock, takes=11.0)

@@ -160,6 +160,7 @@ def test_a_plan_of_deaths_is_one_for_each_attempt() -> None:
         assert nodes["after"].status is NodeStatus.FAILED
 
 
+@pytest.mark.fault("F8")
 def test_a_cancel_in_the_middle_stops_what_runs_and_starts_nothing_more() -> None:
     with VirtualEngine() as engine:
         run = engine.enqueue(naps())
@@ -186,6 +187,7 @@ def test_a_scheduler_that_dies_disturbs_no_job_and_loses_no_line() -> None:
         assert run.node().executions[0].finished_at == pytest.approx(3600, abs=0.1)
 
 
+@pytest.mark.fault("B7")
 def test_a_scheduler_may_be_away_for_days_and_many_may_follow_each_other() -> None:
     with VirtualEngine() as engine:
         run = engine.enqueue(naps())
@@ -196,6 +198,7 @@ def test_a_scheduler_may_be_away_for_days_and_many_may_follow_each_other() -> No
         assert [node.attempts for node in run.result.nodes.values()] == [1, 1, 1]
 
 
+@pytest.mark.fault("A8")
 def test_a_retry_that_was_planned_outlives_the_scheduler_that_planned_it() -> None:
     with VirtualEngine(fail={"after": 1}) as engine:
         run = engine.enqueue(naps())
@@ -219,6 +222,7 @@ def test_a_key_that_is_known_gives_the_run_that_has_it() -> None:
         assert (len(engine.runs()), len(engine.runs("naps"))) == (2, 0)
 
 
+@pytest.mark.fault("F14")
 def test_a_run_that_is_run_again_is_a_new_run() -> None:
     with VirtualEngine(fail={"after": ConnectionError("503")}) as engine:
         first = engine.enqueue(naps())

@@ -120,6 +120,7 @@ def test_a_supervisor_that_died_while_nobody_looked_is_found_dead_by_the_next_sc
 
 
 @pytest.mark.parametrize("fault", ["boot", "start"])
+@pytest.mark.fault("B9")
 def test_a_process_that_only_has_the_recorded_number_is_neither_adopted_nor_killed(place, fault):
     bystander = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], start_new_session=True)
     found = identity.find(bystander.pid)
@@ -142,6 +143,7 @@ def test_a_process_that_only_has_the_recorded_number_is_neither_adopted_nor_kill
         bystander.wait()
 
 
+@pytest.mark.fault("B1")
 def test_launches_that_race_from_two_schedulers_start_each_execution_once(place):
     async def check():
         orders = [place.order("Notes", {"witness": place.witness}) for _ in range(30)]
