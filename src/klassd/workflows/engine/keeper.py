@@ -37,6 +37,7 @@ TaskId = tuple[str, int]  # node, index
 MAX_INPUTS = 4 * 1024 * 1024  # bytes of JSON that one execution may be given; more goes by Artifact
 REREAD = 1.0  # seconds before a console that could not be read is tried again
 AGAIN = 1.0  # seconds before an executor that did not answer is asked again
+BARS = 100  # progress bars kept of one execution
 INSIST = 5.0  # seconds after the grace before a stop is asked for again
 
 
@@ -77,8 +78,15 @@ class Live:
     lines: int = 0  # of its console, heard so far
     gone: str = ""  # why it cannot be followed any more
     late: bool = False  # its start deadline passed
+    bars: dict[str, Any] = field(default_factory=dict)
     following: Spawned | None = None
     launched: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def show(self, bars: dict[str, Any]) -> dict[str, Any]:
+        """All its bars: those that are told now, and what is known of the others. Of too many, those that moved last."""
+        moved = {name: bar for name, bar in self.bars.items() if name not in bars} | bars
+        self.bars = dict(list(moved.items())[-BARS:])
+        return self.bars
 
 
 class Keeper:
@@ -241,6 +249,7 @@ class Keeper:
             status=execution.status,
             adopted=True,
             started_at=execution.started_at,
+            bars=execution.progress,
             stop_requested=execution.status is ExecutionStatus.STOPPING,
         )
         self._live[live.task] = live
@@ -366,7 +375,7 @@ class Keeper:
                 logs.append((live.id, told.chunk))
                 live.lines = told.chunk.first_line + told.chunk.lines - 1
             elif isinstance(told, Progress):
-                said["progress"] = told.bars
+                said["progress"] = live.show(told.bars)
             elif isinstance(told, Finished):
                 finished = told
             else:
