@@ -34,7 +34,6 @@ from klassd.workflows.rules.state import RunState
 log = logging.getLogger("klassd.workflows")
 
 TaskId = tuple[str, int]  # node, index
-MAX_INPUTS = 4 * 1024 * 1024  # bytes of JSON that one execution may be given; more goes by Artifact
 REREAD = 1.0  # seconds before a console that could not be read is tried again
 AGAIN = 1.0  # seconds before an executor that did not answer is asked again
 BARS = 100  # progress bars kept of one execution
