@@ -50,8 +50,8 @@ app = App(jobs=[flow])
 """
 
 
+@pytest.mark.fault("A6", "D3")
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.fault("A3", "A6", "A7", "A8")
 def test_a_killed_scheduler_costs_nothing_but_time(project: Project, seed: int) -> None:
     project.write("flow.py", FLOW)
     witness = project.path / "witness"

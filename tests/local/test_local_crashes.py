@@ -38,6 +38,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.fault("A6", "D3")
 def test_a_killed_scheduler_disturbs_no_job_and_another_reads_on_where_it_stopped(place):
     order = place.order("Gated", {"gate": place.gate(), "witness": place.witness})
     command = [sys.executable, "-c", SCHEDULER, place.state, msgspec.json.encode(order)]
@@ -63,6 +64,7 @@ def test_a_killed_scheduler_disturbs_no_job_and_another_reads_on_where_it_stoppe
     assert rest.outputs == whole.outputs == {"": int(pid)}
 
 
+@pytest.mark.fault("D1")
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_a_killed_job_is_told_within_a_second(place, start):
     async def check():
@@ -81,6 +83,7 @@ def test_a_killed_job_is_told_within_a_second(place, start):
     assert heard.lines == ["before"]
 
 
+@pytest.mark.fault("D2", "D4")
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_a_killed_supervisor_loses_its_jobs_and_leaves_nothing_of_them_alive(place, start):
     async def check():
@@ -103,6 +106,7 @@ def test_a_killed_supervisor_loses_its_jobs_and_leaves_nothing_of_them_alive(pla
     assert seconds < 1.0
 
 
+@pytest.mark.fault("D2")
 def test_a_supervisor_that_died_while_nobody_looked_is_found_dead_by_the_next_scheduler(place):
     async def check():
         order = place.order("Litters", {"gate": place.gate(), "witness": place.witness})
@@ -119,8 +123,8 @@ def test_a_supervisor_that_died_while_nobody_looked_is_found_dead_by_the_next_sc
     assert heard.lost and heard.lines == ["before"] and left == []
 
 
+@pytest.mark.fault("B9", "D21")
 @pytest.mark.parametrize("fault", ["boot", "start"])
-@pytest.mark.fault("B9")
 def test_a_process_that_only_has_the_recorded_number_is_neither_adopted_nor_killed(place, fault):
     bystander = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], start_new_session=True)
     found = identity.find(bystander.pid)
@@ -161,6 +165,7 @@ def test_launches_that_race_from_two_schedulers_start_each_execution_once(place)
     assert all(heard.lost for heard in lost)
 
 
+@pytest.mark.fault("D20")
 def test_a_launch_without_resources_is_put_off_and_does_not_use_up_the_attempt(place):
     async def check():
         first, second = (place.order("Notes", {"witness": place.witness}) for _ in range(2))
@@ -245,6 +250,7 @@ def test_a_template_that_does_not_answer_is_replaced_and_starts_nothing_twice_wh
     assert len(place.noted()) == 2
 
 
+@pytest.mark.fault("D19")
 def test_descriptors_and_zombies_do_not_grow_over_300_launches(place):
     def counts(template):
         fds = [len(os.listdir(f"/proc/{pid}/fd")) for pid in ("self", template)]

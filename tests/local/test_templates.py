@@ -184,6 +184,7 @@ def test_an_interpreter_that_is_not_there_is_named(place, start):
         run(check)
 
 
+@pytest.mark.fault("D24")
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_a_job_sees_nothing_of_the_schedulers_environment_but_what_is_allowed(place, start, monkeypatch):
     for name in ("DATABASE_PASSWORD", "AWS_SECRET_ACCESS_KEY", "KLASSD_STORE", "KLASSD_JOB_COLOUR", "CHOSEN", "LC_TIME"):

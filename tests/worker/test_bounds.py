@@ -26,6 +26,7 @@ def peak(pid: int) -> int:
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
 
 
+@pytest.mark.fault("D8")
 def test_a_flood_without_a_newline_is_cut_at_the_limit_in_bounded_memory(make_template: Callable[..., Template]) -> None:
     template = make_template()
     template.run("Floods", inputs={"size": 1})
@@ -38,6 +39,7 @@ def test_a_flood_without_a_newline_is_cut_at_the_limit_in_bounded_memory(make_te
     assert peak(template.process.pid) - before < 8 * MIB
 
 
+@pytest.mark.fault("D7")
 def test_a_spool_that_cannot_grow_fails_the_job_with_the_systems_words(runner: Runner) -> None:
     wanted = order("Floods", inputs={"size": 64})
     process = runner.start(wanted)
@@ -49,6 +51,7 @@ def test_a_spool_that_cannot_grow_fails_the_job_with_the_systems_words(runner: R
     assert b'"result":"failure"' in said.record
 
 
+@pytest.mark.fault("D7")
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a file system that is full")
 def test_a_full_disk_harms_one_job_and_its_outcome_is_told_when_there_is_room(tmp_path: Path) -> None:
     small = tmp_path / "small"
@@ -78,6 +81,7 @@ def _fill_the_disk(small: Path) -> None:
         template.close()
 
 
+@pytest.mark.fault("D20")
 def test_a_template_out_of_descriptors_refuses_and_starts_nothing(make_template: Callable[..., Template]) -> None:
     template = make_template()
     first = template.launch("Stops")
@@ -93,6 +97,7 @@ def test_a_template_out_of_descriptors_refuses_and_starts_nothing(make_template:
     template.link.wait("ended", id=first)
 
 
+@pytest.mark.fault("D20")
 def test_a_fork_that_fails_refuses_and_starts_nothing(make_template: Callable[..., Template]) -> None:
     template = make_template(module="no_fork_jobs")
     wanted = order("Add", module="sample_jobs", inputs={"a": 1})
@@ -108,6 +113,7 @@ def refusal(template: Template, wanted: Any) -> dict[str, Any]:
     return said
 
 
+@pytest.mark.fault("D9")
 def test_a_pod_whose_console_nobody_reads_still_meets_its_deadline(tmp_path: Path) -> None:
     wanted = order("Floods", inputs={"size": 64}, timeout=0.5, grace=0.1)
     process = subprocess.Popen(

@@ -23,12 +23,14 @@ def test_print_stderr_logging_and_ctx_log_stand_in_the_order_they_were_said(shar
         assert (first["logging 0"].level, first["logging 0"].logger) == (30, "my.logger")
 
 
+@pytest.mark.fault("D12")
 def test_a_print_without_newline_keeps_its_line_and_output_whole(shared: Template) -> None:
     said = shared.run("HalfALine")
     assert sorted((line.number, line.text) for line in said.lines) == [(1, "no newline and its end"), (2, "said")]
     assert said.values == {"": "done", "size": 3}
 
 
+@pytest.mark.fault("D13")
 @pytest.mark.parametrize("how", ["redirect_stdout", "devnull", "close", "close both", "sys.stdout", "None"])
 def test_a_job_may_do_to_its_standard_output_what_it_likes(shared: Template, how: str) -> None:
     said = shared.run("Redirects", inputs={"how": how})
@@ -99,6 +101,7 @@ def text_of(data: bytes) -> list[str]:
     return text.removesuffix("\n").split("\n") if text else []
 
 
+@pytest.mark.fault("D10")
 @given(writes=writes)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_in_any_writes_are_shown_and_break_nothing(shared: Template, writes: list[tuple[int, bytes]]) -> None:
@@ -109,12 +112,14 @@ def test_any_bytes_in_any_writes_are_shown_and_break_nothing(shared: Template, w
         assert [line.text for line in said.lines if line.stream == stream] == text_of(written)
 
 
+@pytest.mark.fault("D11")
 def test_printed_frames_are_text_and_change_no_state(shared: Template, runner: Runner) -> None:
     for said in (shared.run("Forges"), runner.run("Forges", code=0)):
         assert said.end.result == "success" and said.value == "succeeded"
         assert said.text.count('"failure"') == 8
 
 
+@pytest.mark.fault("D11")
 def test_stolen_markers_change_nothing_and_stall_nothing(shared: Template) -> None:
     said = shared.run("ForgesMarkers")
     assert said.value == "succeeded"
@@ -131,6 +136,7 @@ def test_nonsense_on_the_control_channel_harms_nobody(shared: Template) -> None:
 # -- many lines -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("D9")
 def test_a_flood_of_lines_comes_whole_in_full_frames(shared: Template) -> None:
     said = shared.run("PrintsMany", inputs={"lines": 100_000})
     texts = said.texts

@@ -47,6 +47,7 @@ def test_frames_and_foreign_lines_come_out_as_they_went_in_whatever_the_cuts(
     assert fed(data, cuts) == expected
 
 
+@pytest.mark.fault("D11")
 @given(data=st.binary(max_size=400), cuts=cuts)
 def test_foreign_bytes_are_never_a_frame_and_none_of_them_is_lost(data: bytes, cuts: list[int]) -> None:
     given_back = fed(data, cuts)

@@ -74,6 +74,7 @@ def test_an_outcome_record_stays_small_and_readable_whatever_the_error_says(shar
 # -- no result (D14), killed (D1) -----------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("D14")
 @pytest.mark.parametrize(
     ("how", "exit_code", "signal"),
     [("_exit", 0, None), ("sys.exit", 3, None), ("sys.exit text", 1, None), ("kill", None, 9), ("segfault", None, 11)],
@@ -89,6 +90,7 @@ def test_the_text_of_sys_exit_is_in_the_console(shared: Template) -> None:
     assert "because" in shared.run("Ends", inputs={"how": "sys.exit text"}).text
 
 
+@pytest.mark.fault("D14")
 def test_sys_exit_in_a_thread_ends_that_thread_only(shared: Template) -> None:
     assert shared.run("ExitsInThread").value == "the main thread goes on"
 
@@ -101,6 +103,7 @@ def test_a_thread_may_finish_its_work_after_run_returned(shared: Template) -> No
 # -- after a recorded success (D15) ---------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("D15", "D16")
 @pytest.mark.parametrize(("how", "exit_code", "signal"), [("fine", 0, None), ("_exit", 9, None), ("kill", None, 9)])
 def test_a_crash_in_teardown_does_not_undo_a_recorded_success(
     shared: Template, how: str, exit_code: int | None, signal: int | None
@@ -118,6 +121,7 @@ def test_an_exception_in_teardown_is_shown_and_the_success_stands(shared: Templa
 # -- what cannot be run at all (D17, D18) ---------------------------------------------------------------------------
 
 
+@pytest.mark.fault("D17")
 @pytest.mark.parametrize(
     ("source", "inputs", "message"),
     [
@@ -143,6 +147,7 @@ def test_the_traceback_of_a_failing_import_is_the_users_own(shared: Template) ->
     assert not any("importlib" in text or "klassd/workflows" in text for text in said.texts)
 
 
+@pytest.mark.fault("D18")
 def test_a_scheduler_of_another_release_line_is_refused_by_name(shared: Template, runner: Runner) -> None:
     for said in (shared.run("Add", inputs={"a": 1}, version="99.1.0"), runner.run("Add", inputs={"a": 1}, version="99.1.0")):
         assert said.end.cause == "input" and said.error.retry is False

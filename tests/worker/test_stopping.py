@@ -36,6 +36,7 @@ def test_a_job_that_fails_while_it_stops_says_so(shared: Template) -> None:
     assert (said.end.result, said.end.requested) == ("failure", "stop") and said.error.message == "while it stopped"
 
 
+@pytest.mark.fault("D6")
 def test_a_job_that_ignores_the_request_is_killed_after_its_grace(shared: Template) -> None:
     end = stop_when_ready(shared, "Stops", grace=0.1, how="ignore").end
     assert (end.result, end.requested, end.killed, end.signal) == ("none", "stop", True, 9)
@@ -64,6 +65,7 @@ def test_a_request_for_something_unknown_is_ignored(shared: Template) -> None:
     assert shared.run("Add", inputs={"a": 1}).value == 2
 
 
+@pytest.mark.fault("D22")
 def test_a_deadline_holds_against_code_that_keeps_the_interpreter(shared: Template) -> None:
     begun = time.monotonic()
     end = shared.run(order("HoldsGil", timeout=0.3, grace=0.2)).end

@@ -10,6 +10,7 @@ import pytest
 from worker_help import PATIENCE, Runner, Template, alive, order, until
 
 
+@pytest.mark.fault("D4", "D5")
 @pytest.mark.parametrize("how", ["holds stdout", "own session", "double fork"])
 def test_what_a_job_leaves_behind_is_killed_and_told(shared: Template, runner: Runner, how: str) -> None:
     for said in (shared.run("Forks", inputs={"how": how}), runner.run("Forks", inputs={"how": how}, code=0)):
@@ -24,6 +25,7 @@ def test_a_tidy_job_is_not_searched_for_what_it_left(shared: Template) -> None:
     assert said.end.warnings == ()
 
 
+@pytest.mark.fault("D4")
 @pytest.mark.parametrize("how", ["kill", "_exit"])
 def test_what_a_killed_job_leaves_behind_is_killed_too(shared: Template, how: str) -> None:
     said = shared.run("LeavesAndEnds", inputs={"how": how})
@@ -31,6 +33,7 @@ def test_what_a_killed_job_leaves_behind_is_killed_too(shared: Template, how: st
     assert len(said.end.warnings) == 1
 
 
+@pytest.mark.fault("D4")
 def test_a_stray_that_prints_without_end_does_not_hold_up_the_outcome(shared: Template) -> None:
     said = shared.run("LeavesAFlood")
     assert said.value and not alive(said.value)
@@ -47,6 +50,7 @@ def test_strays_of_one_job_are_told_from_jobs_under_way(shared: Template) -> Non
     assert shared.spool.read(other).end.requested == "stop"
 
 
+@pytest.mark.fault("D1")
 def test_a_killed_worker_is_told_within_a_second(shared: Template) -> None:
     execution_id = shared.launch("Stops")
     pid = shared.spool.until_said(execution_id, "ready").bodies("start")[0]["pid"]
@@ -57,6 +61,7 @@ def test_a_killed_worker_is_told_within_a_second(shared: Template) -> None:
     assert shared.spool.read(execution_id).end.signal == 9
 
 
+@pytest.mark.fault("D2")
 def test_a_job_dies_with_its_supervisor(runner: Runner) -> None:
     wanted = order("Stops", inputs={"how": "ignore"})
     process = runner.start(wanted)
@@ -67,6 +72,7 @@ def test_a_job_dies_with_its_supervisor(runner: Runner) -> None:
     assert "end" not in runner.spool.read(wanted.execution_id).kinds
 
 
+@pytest.mark.fault("D2")
 def test_all_jobs_die_with_their_template(make_template: object) -> None:
     template: Template = make_template()  # type: ignore[operator]
     ids = [template.launch("Stops", inputs={"how": "ignore"}) for _ in range(3)]
@@ -76,6 +82,7 @@ def test_all_jobs_die_with_their_template(make_template: object) -> None:
     until(lambda: not any(map(alive, pids)), "the death of all jobs")
 
 
+@pytest.mark.fault("D19")
 def test_no_process_and_no_descriptor_is_left_after_hundreds_of_jobs(make_template: object) -> None:
     template: Template = make_template()  # type: ignore[operator]
     template.run("Add", inputs={"a": 1})
