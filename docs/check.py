@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import faults
+
 import klassd.workflows
 from klassd.workflows import settings
 from klassd.workflows.cli.arguments import COMMANDS
@@ -41,6 +43,7 @@ def main(root: Path = ROOT, write: bool = False) -> list[str]:
             path.write_text(current)
         elif current != text:
             problems.append(f"{path.name}: a generated part is out of date; run python docs/check.py --write")
+        problems += faults.problems() if faults.PART in text else []
         problems += [f"{path.name}: {problem}" for problem in (*broken_links(path, text), *unknown_names(text))]
     return problems + unexplained("\n".join(pages.values()))
 
@@ -149,6 +152,7 @@ def _table(first: str, others: str, rows: list[str]) -> str:
 GENERATED: dict[str, Callable[[], str]] = {
     **{f"states of {'an' if machine == 'execution' else 'a'} {machine}": _states(machine) for machine in TABLES},
     "causes": _causes,
+    "faults": faults.page,
     "figures": _figures,
     "proof": _proof,
     "settings": _settings,

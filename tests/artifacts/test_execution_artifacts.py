@@ -68,6 +68,7 @@ def test_the_key_tells_run_and_execution(artifacts: ExecutionArtifacts) -> None:
     assert artifacts.save("../x", b"").key == "run/run-0-0-1/=2E.=2Fx"
 
 
+@pytest.mark.fault("H7")
 def test_two_executions_of_one_name_do_not_meet(tmp_path: Path) -> None:
     first, second = (ExecutionArtifacts(str(tmp_path), "run", f"run-0-0-{attempt}") for attempt in (1, 2))
     of_first, of_second = first.save("a", b"first"), second.save("a", b"second")
@@ -132,6 +133,7 @@ def test_any_names_hold_their_own_bytes(tmp_path_factory: pytest.TempPathFactory
     assert {name: artifacts.read(artifact) for name, artifact in saved.items()} == contents
 
 
+@pytest.mark.fault("H11")
 def test_an_unknown_scheme_is_told_with_those_known() -> None:
     with pytest.raises(ConfigurationError, match=r"scheme 'ftp': expected one of .*file"):
         store_for("ftp://host/x")

@@ -14,6 +14,8 @@ from fcntl import ioctl
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROWS, COLUMNS = 30, 100
 SLOW = """
 import os, pathlib, time
@@ -188,6 +190,7 @@ def test_dev_shows_what_runs_and_what_ended(klassd: Any) -> None:
     assert screen.text.splitlines()[-1].endswith(run_id)
 
 
+@pytest.mark.fault("A14")
 def test_ctrl_c_ends_dev_and_leaves_its_jobs_to_the_next_scheduler(
     klassd: Any, wait_until: Callable[..., Any], is_alive: Callable[[int], bool]
 ) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -11,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def load_check() -> ModuleType:
+    sys.path.append(str(ROOT / "docs"))  # where a script's own modules are found
     spec = importlib.util.spec_from_file_location("documentation_check", ROOT / "docs" / "check.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)

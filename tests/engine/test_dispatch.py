@@ -1,5 +1,6 @@
 import asyncio
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +33,7 @@ def test_something_new_does_not_overtake_what_waits_in_its_queue() -> None:
     assert list(dispatcher.ready()) == ["waiting"]
 
 
+@pytest.mark.fault("F16")
 def test_a_large_run_shares_the_slots_with_one_that_came_later() -> None:
     dispatcher: Dispatcher[str] = Dispatcher(slots=1)
     assert dispatcher.take("default")

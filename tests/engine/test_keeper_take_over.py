@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable
 
+import pytest
+
 from klassd.workflows import Job, JobContext
 from klassd.workflows.client import Client
 from klassd.workflows.composition import call_condition
@@ -48,6 +50,7 @@ class DiesBeforeLaunch(DiesAtLaunch):
     took_effect = False
 
 
+@pytest.mark.fault("A11")
 def test_a_job_that_was_launched_but_not_heard_of_is_dead_before_its_run_is_cancelled() -> None:
     async def scenario() -> None:
         status, executions = await cancelled_after_a_death(DiesAtLaunch)
@@ -59,6 +62,7 @@ def test_a_job_that_was_launched_but_not_heard_of_is_dead_before_its_run_is_canc
     run_virtual(scenario())
 
 
+@pytest.mark.fault("A11")
 def test_a_job_that_was_not_launched_yet_never_starts_when_its_run_is_cancelled() -> None:
     async def scenario() -> None:
         status, executions = await cancelled_after_a_death(DiesBeforeLaunch)
@@ -122,6 +126,7 @@ class Forgetful(MemoryStore):
         return await super().log_cursor(execution_id)
 
 
+@pytest.mark.fault("C4")
 def test_a_store_that_is_away_while_a_console_is_taken_over_fails_no_run() -> None:
     async def scenario() -> None:
         clock = VirtualClock()

@@ -42,6 +42,7 @@ async def nothing() -> None:
     pass
 
 
+@pytest.mark.fault("A17", "B2")
 def test_nothing_is_started_once_two_thirds_of_the_lease_have_passed() -> None:
     clock = Hand()
     mine = lease(clock)
@@ -53,6 +54,7 @@ def test_nothing_is_started_once_two_thirds_of_the_lease_have_passed() -> None:
     assert not mine.safe
 
 
+@pytest.mark.fault("C5")
 def test_the_lease_counts_from_the_asking_because_the_answer_may_have_taken_long() -> None:
     clock = Hand()
     mine = lease(clock, takes=11.0)

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
+
 from klassd.workflows.engine.pipeline import BACKLOG, Pipeline, merged
 from klassd.workflows.errors import StoreError, Unstorable
 from klassd.workflows.model.run import Change, Execution, ExecutionPatch, LogChunk, NodeRow, Run, RunPatch
@@ -96,6 +98,7 @@ def test_an_effect_waits_for_its_commit() -> None:
     with_pipeline(test)
 
 
+@pytest.mark.fault("C4", "C6")
 def test_a_store_that_is_away_for_a_while_loses_nothing() -> None:
     async def test(store: Recorder, pipeline: Pipeline, lost: list[str]) -> None:
         store.fail = 3
@@ -106,6 +109,7 @@ def test_a_store_that_is_away_for_a_while_loses_nothing() -> None:
     with_pipeline(test)
 
 
+@pytest.mark.fault("A17", "B2")
 def test_a_refused_change_lets_go_of_the_run_and_has_no_effect() -> None:
     async def test(store: Recorder, pipeline: Pipeline, lost: list[str]) -> None:
         store.accept = False
@@ -118,6 +122,7 @@ def test_a_refused_change_lets_go_of_the_run_and_has_no_effect() -> None:
     with_pipeline(test)
 
 
+@pytest.mark.fault("C9", "A16")
 def test_what_no_store_can_hold_ends_the_run_instead_of_being_tried_for_ever() -> None:
     async def test(store: Recorder, pipeline: Pipeline, lost: list[str]) -> None:
         store.unstorable = True
@@ -130,6 +135,7 @@ def test_what_no_store_can_hold_ends_the_run_instead_of_being_tried_for_ever() -
     with_pipeline(test)
 
 
+@pytest.mark.fault("C4")
 def test_an_end_that_stands_already_after_a_lost_acknowledgement_is_not_a_loss() -> None:
     async def test(store: Recorder, pipeline: Pipeline, lost: list[str]) -> None:
         store.accept = False
@@ -154,6 +160,7 @@ def test_whether_an_end_stands_already_is_asked_until_the_store_answers() -> Non
     with_pipeline(test)
 
 
+@pytest.mark.fault("C5")
 def test_a_reader_of_a_console_is_held_back_while_the_store_is_behind() -> None:
     async def test(store: Recorder, pipeline: Pipeline, lost: list[str]) -> None:
         store.gate.clear()

@@ -99,6 +99,7 @@ def test_a_script_started_as_a_module_is_known_by_the_modules_name(tmp_path: Pat
         (f"{__name__}:Outer", "Outer is no job: it has no run(self, ctx)"),
     ],
 )
+@pytest.mark.fault("A15")
 def test_a_job_that_is_gone_fails_for_good_with_what_is_missing(source: str, message: str) -> None:
     with pytest.raises(PermanentError) as caught:
         load_job(source)

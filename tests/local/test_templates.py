@@ -44,6 +44,7 @@ async def perform(own, order):
     return heard
 
 
+@pytest.mark.fault("A15")
 def test_a_template_is_replaced_when_its_code_changed_and_what_it_has_running_goes_on(place, module):
     async def check():
         async with place.executor() as own:
@@ -63,6 +64,7 @@ def test_a_template_is_replaced_when_its_code_changed_and_what_it_has_running_go
     assert slow.finished.end.requested == "stop"
 
 
+@pytest.mark.fault("A15")
 def test_an_execution_that_runs_already_is_launched_though_its_module_is_broken_by_now(place, module):
     async def check():
         async with place.executor() as first:

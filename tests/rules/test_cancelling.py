@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from rules_world import FAILURE, FOR_GOOD, SUCCESS, World, fresh, node, workflow
 
 from klassd.workflows.model.states import NodeStatus, RunStatus
@@ -24,6 +25,7 @@ def test_pending_nodes_are_cancelled_at_once_and_running_ones_are_stopped() -> N
     assert world.statuses == {"a": NodeStatus.RUNNING, "b": NodeStatus.CANCELLED}
 
 
+@pytest.mark.fault("F8")
 def test_the_run_is_cancelled_only_when_all_is_dead() -> None:
     world = begun(node("a"), node("b"), fate=(FOR_GOOD, None))
     world.send(Cancelled())
@@ -33,6 +35,7 @@ def test_the_run_is_cancelled_only_when_all_is_dead() -> None:
     assert world.statuses == {"a": NodeStatus.CANCELLED, "b": NodeStatus.CANCELLED}
 
 
+@pytest.mark.fault("F8")
 def test_a_cancelled_fan_out_starts_no_more_items() -> None:
     world = begun(node("each", over=[1, 2, 3], max_parallel=1), fate=(FOR_GOOD, None))
     world.send(Cancelled())

@@ -108,6 +108,7 @@ def test_a_function_gets_its_arguments_as_data() -> None:
 
 
 @pytest.mark.parametrize("answer", [None, 1, "yes", []])
+@pytest.mark.fault("F9")
 def test_a_function_must_give_a_boolean(answer: object) -> None:
     with pytest.raises(ConditionError, match=r"checks:fine\(\) gave .*, expected true or false"):
         holds(Call("checks:fine"), STATE, lambda *_: answer)
@@ -127,6 +128,7 @@ def _raise(*_: object) -> object:
         ),
     ],
 )
+@pytest.mark.fault("F9")
 def test_a_condition_that_goes_wrong_fails_its_node_and_others_go_on(condition: Condition, error: str) -> None:
     state = fresh(workflow(node("a"), node("b", "a", when=condition), node("c", "a")))
     state.apply(advance(state, Begun(), 1.0))
@@ -138,6 +140,7 @@ def test_a_condition_that_goes_wrong_fails_its_node_and_others_go_on(condition: 
     assert state.status is RunStatus.FAILED
 
 
+@pytest.mark.fault("F11")
 def test_an_output_of_a_failed_attempt_is_never_seen() -> None:
     state = fresh(workflow(node("a", retries=1), node("b", "a", when=Compare("==", ref("a"), "first"))))
     for event in (Begun(), TaskEnded("a", 0, 1, FAILURE, "first"), TaskEnded("a", 0, 2, SUCCESS, "second")):

@@ -41,6 +41,7 @@ def test_without_max_parallel_all_start_at_once() -> None:
     assert started(world.send(Begun())) == [(index, 1) for index in range(100)]
 
 
+@pytest.mark.fault("A10")
 def test_an_expansion_is_one_row_with_its_items_and_the_end_another() -> None:
     world = run_to_the_end(workflow(fan_out([1, 2, 3], max_parallel=1)), succeed)
     rows = [row for delta in world.decisions for row in delta.nodes]
@@ -50,6 +51,7 @@ def test_an_expansion_is_one_row_with_its_items_and_the_end_another() -> None:
     ]
 
 
+@pytest.mark.fault("F7")
 def test_the_output_is_in_item_order_whatever_order_they_end_in() -> None:
     world = World(workflow(fan_out([1, 2, 3]), node("all", "each", inputs={"x": ref("each")}), returns=ref("each", 2)), succeed)
     world.send(Begun())
@@ -82,6 +84,7 @@ def test_the_output_of_a_run_holds_the_last_item_that_ended(last: int) -> None:
     assert delta.run is not None and delta.run.output == {"all": [0, 10, 20], "rows": [0, 1, 2]}
 
 
+@pytest.mark.fault("F7")
 def test_the_retry_of_one_item_starts_only_that_item_and_keeps_its_place() -> None:
     world = World(workflow(fan_out([1, 2, 3], max_parallel=2, retries=1)), lambda _, index, attempt: _once_ill(index, attempt))
     world.send(Begun())
@@ -137,6 +140,7 @@ def test_an_item_stopped_by_itself_cancels_the_node_once_the_others_are_done() -
         ("fail", NodeStatus.FAILED, RunStatus.FAILED),
     ],
 )
+@pytest.mark.fault("F4")
 def test_an_empty_list_is_what_on_empty_says(on_empty: str, expected: NodeStatus, run: RunStatus) -> None:
     world = run_to_the_end(workflow(fan_out([], on_empty=on_empty), returns=ref("each")), succeed)
     assert (world.statuses["each"], world.state.status) == (expected, run)
@@ -160,6 +164,7 @@ def bad_sources() -> dict[str, tuple[Any, Any, str]]:
 
 
 @pytest.mark.parametrize("case", bad_sources())
+@pytest.mark.fault("F5", "F6")
 def test_a_bad_source_fails_the_node_before_any_item_starts(case: str) -> None:
     output, over, message = bad_sources()[case]
     world = World(workflow(node("src"), fan_out(over, "src")), lambda *_: (SUCCESS, output))
@@ -171,6 +176,7 @@ def test_a_bad_source_fails_the_node_before_any_item_starts(case: str) -> None:
     assert (world.state.nodes["each"].error or "").startswith("node 'each' cannot fan out")
 
 
+@pytest.mark.fault("F3")
 def test_ten_thousand_items_are_allowed() -> None:
     world = World(workflow(node("src"), fan_out(ref("src"), "src", max_parallel=3)), lambda *_: (SUCCESS, list(range(10_000))))
     world.send(Begun())
@@ -206,6 +212,7 @@ def work_per_event(items: int, fails_once: bool) -> list[int]:
 
 
 @pytest.mark.parametrize("fails_once", [False, True])
+@pytest.mark.fault("F3")
 def test_an_item_that_ends_costs_the_same_among_100_and_10_000(fails_once: bool) -> None:
     few, many = work_per_event(100, fails_once), work_per_event(10_000, fails_once)
     assert few == many

@@ -194,6 +194,7 @@ def test_an_output_that_could_not_be_stored_says_why(end: End, exit_: Exit, why:
     assert (found.cause, found.message) == (Cause.OUTPUT, f"it succeeded, but an output could not be stored{why}")
 
 
+@pytest.mark.fault("F11")
 def test_outputs_of_a_failure_are_not_kept() -> None:
     found = verdict(Finished(end=failure(outputs=MANIFEST), outputs=VALUES), False)
     assert (found.output, found.outputs, found.detail) == (None, {}, "Traceback ...")

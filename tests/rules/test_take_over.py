@@ -50,12 +50,14 @@ def test_a_run_that_never_began_begins() -> None:
 
 
 @pytest.mark.parametrize("status", [QUEUED, ExecutionStatus.STARTING, RUNNING, ExecutionStatus.STOPPING])
+@pytest.mark.fault("B7")
 def test_an_attempt_that_exists_is_not_started_again(status: ExecutionStatus) -> None:
     state = load(workflow(node("a")), execution("a", status=status))
     assert state.nodes["a"].status is NodeStatus.RUNNING
     assert begin(state).empty
 
 
+@pytest.mark.fault("A8")
 def test_an_end_that_was_stored_without_what_follows_is_followed_up() -> None:
     definition = workflow(node("a"), node("b", "a", inputs={"x": ref("a")}))
     state = load(definition, execution("a", status=SUCCEEDED, output=7))
@@ -70,6 +72,7 @@ def test_an_end_that_was_stored_of_the_last_node_ends_the_run() -> None:
     assert delta.run is not None and (delta.run.status, delta.run.output) == (RunStatus.SUCCEEDED, 7)
 
 
+@pytest.mark.fault("A10")
 def test_a_fan_out_goes_on_at_its_next_item_up_to_its_cap() -> None:
     definition = workflow(node("each", over=list(range(6)), max_parallel=3))
     rows = (NodeRow(name="each", status=NodeStatus.RUNNING, items=list(range(6))),)
@@ -127,6 +130,7 @@ def test_an_end_heard_before_the_new_owner_began_is_not_decided_twice() -> None:
     assert begin(state).empty
 
 
+@pytest.mark.fault("A11")
 def test_a_cancellation_asked_for_while_nobody_owned_the_run_lets_nothing_new_start() -> None:
     definition = workflow(node("a"), node("b", "a"), node("c", machine=3))
     dead = execution("c", status=FAILED, cause=Cause.LOST)
@@ -141,6 +145,7 @@ def test_a_cancellation_asked_for_while_nobody_owned_the_run_lets_nothing_new_st
     assert state.status is RunStatus.CANCELLED
 
 
+@pytest.mark.fault("A11")
 def test_a_cancellation_under_way_is_asked_for_again() -> None:
     rows = (NodeRow(name="b", status=NodeStatus.CANCELLED),)
     state = load(workflow(node("a"), node("b", "a")), execution("a", status=RUNNING), nodes=rows, status=RunStatus.CANCELLING)

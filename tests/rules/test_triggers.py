@@ -65,6 +65,7 @@ def _need_that_ends(status: NodeStatus) -> tuple[list[Node], set[str]]:
 
 @pytest.mark.parametrize("trigger", TRIGGERS)
 @pytest.mark.parametrize("place", range(4), ids=("succeeded", "failed", "skipped", "omitted"))
+@pytest.mark.fault("F10")
 def test_a_node_with_one_need_ends_as_the_table_says(trigger: str, place: int) -> None:
     status = (S, F, X, O)[place]
     nodes, failing = _need_that_ends(status)
@@ -105,6 +106,7 @@ def _merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("names", ["", "a", "b", "ab", "c", "abc"])
+@pytest.mark.fault("F10")
 def test_every_graph_of_three_nodes_ends_as_the_reference_says(names: str) -> None:
     failing = set(names)
     for of_b, on_a, on_b in product((None, *TRIGGERS), repeat=3):

@@ -56,6 +56,7 @@ class Limited:
         return made
 
 
+@pytest.mark.fault("C6")
 def test_a_full_disk_is_a_clear_error_and_the_store_recovers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = Limited(monkeypatch)
     disk.pages = 100  # 200 KB
@@ -77,6 +78,7 @@ def test_a_full_disk_is_a_clear_error_and_the_store_recovers(path: Path, monkeyp
     play(path, scene)
 
 
+@pytest.mark.fault("C6")
 def test_when_the_disk_is_full_everybody_in_the_group_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = Limited(monkeypatch)
     disk.pages = 100
@@ -92,6 +94,7 @@ def test_when_the_disk_is_full_everybody_in_the_group_is_told(path: Path, monkey
     play(path, scene)
 
 
+@pytest.mark.fault("C9")
 def test_an_operation_that_cannot_be_stored_does_not_spoil_its_group(path: Path) -> None:
     async def scene(bench: Bench) -> None:
         new = [bench.new(), bench.new(priority=2**70), bench.new(definition="d2")]
@@ -118,6 +121,7 @@ def test_a_failed_operation_takes_nothing_of_itself_along(path: Path) -> None:
     play(path, scene)
 
 
+@pytest.mark.fault("C4")
 def test_a_lock_of_another_process_is_waited_for(path: Path) -> None:
     async def scene(bench: Bench) -> None:
         with _locked(path) as other:
@@ -129,6 +133,7 @@ def test_a_lock_of_another_process_is_waited_for(path: Path) -> None:
     play(path, scene)
 
 
+@pytest.mark.fault("C4")
 def test_a_lock_that_is_never_given_up_is_an_error_in_the_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "BUSY_MS", 20)
 
@@ -203,6 +208,7 @@ def test_a_text_no_database_can_look_for_is_refused_when_reading_too(path: Path)
     play(path, scene)
 
 
+@pytest.mark.fault("B5")
 def test_a_clock_set_back_does_not_keep_a_dead_owners_runs(path: Path) -> None:
     clock = FakeClock()
 

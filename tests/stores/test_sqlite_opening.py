@@ -92,6 +92,7 @@ def test_a_new_database_has_the_latest_schema_and_a_write_ahead_log(tmp_path: Pa
     database.close()
 
 
+@pytest.mark.fault("C10")
 def test_a_schema_from_the_future_is_refused_naming_both_and_the_cure(tmp_path: Path) -> None:
     path = tmp_path / "klassd.db"
     asyncio.run(opened_and_closed(path))
@@ -122,6 +123,7 @@ def test_a_directory_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
         asyncio.run(opened_and_closed(tmp_path))
 
 
+@pytest.mark.fault("C12")
 def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "_file_system", lambda directory: "nfs4")
     with pytest.raises(StoreError, match=r"network file system \(nfs4\).*local disk"):
@@ -133,6 +135,7 @@ def test_the_file_system_of_a_directory_is_that_of_its_nearest_mount() -> None:
     assert connection._file_system("/procession") == connection._file_system("/")
 
 
+@pytest.mark.fault("C12")
 def test_a_file_system_without_a_write_ahead_log_is_refused(tmp_path: Path) -> None:
     class Without:
         def execute(self, statement: str) -> Without:
@@ -162,6 +165,7 @@ def test_migrations_run_one_after_the_other_from_where_the_schema_stands(
     database.close()
 
 
+@pytest.mark.fault("C10")
 def test_a_migration_that_fails_leaves_the_schema_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "klassd.db"
     asyncio.run(opened_and_closed(path))

@@ -89,6 +89,7 @@ def together(processes: list[subprocess.Popen[str]]) -> list[list[str]]:
     return said
 
 
+@pytest.mark.fault("B1", "C12")
 def test_four_processes_share_all_runs_and_lose_none(path: Path, start: Start) -> None:
     ids: list[str] = []
 
@@ -107,6 +108,7 @@ def test_four_processes_share_all_runs_and_lose_none(path: Path, start: Start) -
     on_bench(path, check)
 
 
+@pytest.mark.fault("C10")
 def test_processes_that_open_a_new_database_at_once_make_its_schema_once(path: Path, start: Start) -> None:
     assert together([start("open_together") for _ in range(4)]) == [["opened"]] * 4
     with sqlite3.connect(path) as database:
@@ -114,6 +116,7 @@ def test_processes_that_open_a_new_database_at_once_make_its_schema_once(path: P
     database.close()
 
 
+@pytest.mark.fault("A1", "C12")
 def test_a_writer_that_is_killed_leaves_everything_acknowledged_and_nothing_half(path: Path, start: Start) -> None:
     enqueued: list[str] = []
     started: list[str] = []

@@ -160,6 +160,7 @@ def test_a_definition_is_built_once_per_app_until_the_workflow_grows() -> None:
     assert len(wf.definition().nodes) == 2
 
 
+@pytest.mark.fault("F2")
 def test_a_chain_of_ten_thousand_nodes_builds() -> None:
     wf = Workflow("w")
     node = wf.add("n0", Take())
@@ -240,6 +241,7 @@ def test_a_list_where_one_is_wanted_is_told_with_the_way_to_fan_out() -> None:
     )
 
 
+@pytest.mark.fault("F1")
 def test_static_inputs_are_checked_when_the_workflow_is_built() -> None:
     wf, _, data = markets_and_data()
     wrong: Any = {"market": 3}

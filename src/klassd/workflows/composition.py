@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from klassd.workflows import __version__, plugins
 from klassd.workflows.client import Client
-from klassd.workflows.errors import ConfigurationError
+from klassd.workflows.errors import ConfigurationError, KlassdError
 from klassd.workflows.ports import Executor, Store
 from klassd.workflows.settings import Settings
 from klassd.workflows.system import SystemClock, SystemIds, TaskSpawner
@@ -83,8 +83,10 @@ def call_condition(function: str, arguments: dict[str, Any]) -> object:
     thread = threading.Thread(target=call, name=f"condition {function}", daemon=True)
     thread.start()
     thread.join(CONDITION_SECONDS)
-    if errors:
+    if errors and isinstance(errors[0], Exception):
         raise errors[0]
+    if errors:  # sys.exit() and the like are no wish to end the scheduler
+        raise KlassdError(f"{type(errors[0]).__name__}: {errors[0]}") from errors[0]
     if not result:
         raise TimeoutError(f"it did not answer within {CONDITION_SECONDS:g} s")
     return result[0]

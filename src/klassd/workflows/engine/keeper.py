@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,9 +35,9 @@ from klassd.workflows.rules.state import RunState
 log = logging.getLogger("klassd.workflows")
 
 TaskId = tuple[str, int]  # node, index
-MAX_INPUTS = 4 * 1024 * 1024  # bytes of JSON that one execution may be given; more goes by Artifact
 REREAD = 1.0  # seconds before a console that could not be read is tried again
 AGAIN = 1.0  # seconds before an executor that did not answer is asked again
+BARS = 100  # progress bars kept of one execution
 INSIST = 5.0  # seconds after the grace before a stop is asked for again
 
 
@@ -75,9 +75,18 @@ class Live:
     inside: bool = False  # through the gate: launched, or about to be
     stop_requested: bool = False
     started_at: float | None = None
+    lines: int = 0  # of its console, heard so far
+    gone: str = ""  # why it cannot be followed any more
     late: bool = False  # its start deadline passed
+    bars: dict[str, Any] = field(default_factory=dict)
     following: Spawned | None = None
     launched: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def show(self, bars: dict[str, Any]) -> dict[str, Any]:
+        """All its bars: those that are told now, and what is known of the others. Of too many, those that moved last."""
+        moved = {name: bar for name, bar in self.bars.items() if name not in bars} | bars
+        self.bars = dict(list(moved.items())[-BARS:])
+        return self.bars
 
 
 class Keeper:
@@ -247,6 +256,7 @@ class Keeper:
             status=execution.status,
             adopted=True,
             started_at=execution.started_at,
+            bars=execution.progress,
             stop_requested=execution.status is ExecutionStatus.STOPPING,
         )
         self._live[live.task] = live
@@ -258,12 +268,11 @@ class Keeper:
         if execution.status is not ExecutionStatus.STARTING:
             self._deps.gate.occupy()
             live.inside = True
-        if execution.place != self._deps.executor.place:
-            reason = f"it was running at {execution.place}, which is gone: that machine was restarted, or is another one"
-            self._finish(live, Finished(exit=Exit(reason=Cause.LOST, message=reason), at=self._deps.clock.now()))
-            return
-        self._spawn_attempt(live, launch=execution.status is ExecutionStatus.STARTING)
-        if live.stop_requested:
+        here = execution.place == self._deps.executor.place
+        if not here:
+            live.gone = f"it was running at {execution.place}, which is gone: that machine was restarted, or is another one"
+        self._spawn_attempt(live, launch=here and execution.status is ExecutionStatus.STARTING)
+        if live.stop_requested and here:
             self._spawn(self._insist_on_stop(live), live.id)
 
     # -- one attempt --------------------------------------------------------------------------------------------
@@ -290,8 +299,9 @@ class Keeper:
         while self._current(live):
             try:
                 cursor = await self._deps.store.log_cursor(live.id) if resumed else ("", 0, 1)
+                live.lines = cursor[2] - 1
                 mark("before:follow")
-                async for batch in self._deps.executor.follow(live.id, *cursor):
+                async for batch in self._told(live, cursor):
                     self._heard(live, batch)
                     mark("after:heard")
                     await self.pipeline.room()
@@ -300,6 +310,13 @@ class Keeper:
                 await self.pipeline.flushed()
                 await self._deps.clock.sleep(REREAD)
             resumed = True
+
+    async def _told(self, live: Live, cursor: tuple[str, int, int]) -> AsyncIterator[Sequence[Told]]:
+        if live.gone:
+            yield [Finished(exit=Exit(reason=Cause.LOST, message=live.gone), at=self._deps.clock.now())]
+            return
+        async for batch in self._deps.executor.follow(live.id, *cursor):
+            yield batch
 
     async def _launch(self, live: Live) -> Finished | None:
         """Hand it to the executor; the end of it where it can never start. What runs perhaps, only its executor can end."""
@@ -367,8 +384,9 @@ class Keeper:
                 said.update(self._started(live, told))
             elif isinstance(told, Output):
                 logs.append((live.id, told.chunk))
+                live.lines = told.chunk.first_line + told.chunk.lines - 1
             elif isinstance(told, Progress):
-                said["progress"] = told.bars
+                said["progress"] = live.show(told.bars)
             elif isinstance(told, Finished):
                 finished = told
             else:
@@ -394,11 +412,11 @@ class Keeper:
         live.status = verdict.status
         del self._live[live.task]
         self._release(live)
-        patch = self._patch(live, **(said or {}) | self._final(verdict, finished))
+        patch = self._patch(live, **(said or {}) | self._final(live, verdict, finished))
         event = TaskEnded(live.task[0], live.task[1], live.attempt, verdict, verdict.output, verdict.outputs)
         self._decide(event, (patch,), logs, [lambda: self._reap(live)])
 
-    def _final(self, verdict: Verdict, finished: Finished) -> dict[str, Any]:
+    def _final(self, live: Live, verdict: Verdict, finished: Finished) -> dict[str, Any]:
         end = finished.end
         return {
             "status": verdict.status,
@@ -410,7 +428,7 @@ class Keeper:
             "output": verdict.output,
             "outputs": verdict.outputs,
             "warnings": verdict.warnings,
-            "log_lines": end.lines if end else 0,
+            "log_lines": end.lines if end else live.lines,
         }
 
     def _reap(self, live: Live) -> None:

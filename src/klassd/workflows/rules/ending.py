@@ -25,7 +25,7 @@ def run_end(view: View, definition: Definition, errors: Mapping[str, str | None]
         try:
             output = inputs.returned(definition.returns, view)
         except ResolveError as error:
-            problem = f"every node is done, but the run's output has no value: {error}"
+            problem = f"every node is done, but the run has no output: {error}"
     if problem is None:
         return RunPatch(status=lifecycle.step_run(status, "succeeded"), finished_at=now, output=output)
     if status is RunStatus.CANCELLING:

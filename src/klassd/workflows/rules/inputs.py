@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from klassd.workflows.rules.state import RunState
 
 MAX_ITEMS = 10_000  # tasks of one fan-out
-MAX_ITEM = 64 * 1024  # bytes of JSON of one item; the list is stored whole with the run
+MAX_ITEM = 64 * 1024  # bytes of JSON of one item
+MAX_LIST = 16 * 1024 * 1024  # bytes of all items; the list is stored whole with the run
+MAX_INPUTS = 4 * 1024 * 1024  # bytes of JSON that one execution may be given
+MAX_RETURNED = 4 * 1024 * 1024  # bytes of JSON of a run's output
 QUOTED = 200  # bytes of what was found, in a message
 RESERVED = ("$ref", "$item", "$param", "$literal")
 
@@ -57,7 +60,10 @@ def resolve(state: RunState, node_name: str, index: int) -> dict[str, Any]:
     """The inputs of one task as plain JSON values. Raises ``ResolveError``."""
     node = state.nodes[node_name]
     item = node.items[index] if node.items is not None else NO_ITEM
-    return {name: _input(state, node.node, name, value, item) for name, value in node.node.inputs.items()}
+    given = {name: _input(state, node.node, name, value, item) for name, value in node.node.inputs.items()}
+    if problem := _too_large(given, MAX_INPUTS):
+        raise ResolveError(f"the inputs of node {node_name!r} have {problem}: pass large data as an Artifact")
+    return given
 
 
 def _input(view: View, node: Node, name: str, value: Any, item: Any) -> Any:
@@ -90,16 +96,28 @@ def items_problem(items: Sequence[Any]) -> str | None:
     """Why these items cannot be fanned out over, or None."""
     if len(items) > MAX_ITEMS:
         return f"{len(items):,} items, at most {MAX_ITEMS:,}: give each task a batch of them"
+    total = 0
     for index, item in enumerate(items):
         size = 0 if item is None or isinstance(item, bool | int | float) else len(msgspec.json.encode(item))
         if size > MAX_ITEM:
             return f"item {index} has {size:,} bytes, at most {MAX_ITEM:,}: pass large data as an Artifact"
+        total += size
+    if total > MAX_LIST:
+        return f"its items have {total:,} bytes together, at most {MAX_LIST:,}: pass large data as an Artifact"
     return None
 
 
 def returned(value: Any, view: View) -> Any:
     """The output of a run: as ``evaluate``, and null for what a node that did not succeed would have given."""
-    return evaluate(value, view, or_null=True)
+    output = evaluate(value, view, or_null=True)
+    if problem := _too_large(output, MAX_RETURNED):
+        raise ResolveError(f"it has {problem}: return less of it, or an Artifact")
+    return output
+
+
+def _too_large(value: Any, most: int) -> str | None:
+    size = len(msgspec.json.encode(value))
+    return f"{size:,} bytes, at most {most:,}" if size > most else None
 
 
 def evaluate(value: Any, view: View, item: Any = NO_ITEM, or_null: bool = False) -> Any:

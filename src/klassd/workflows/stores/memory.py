@@ -248,6 +248,8 @@ class MemoryData:
             del self.unowned[bisect.bisect_left(self.unowned, (-run.priority, run.id))]
         elif not run.status.final and run.owner is not None:
             self.owned[run.owner].discard(run.id)
+            if not self.owned[run.owner]:
+                del self.owned[run.owner]
 
     def remove(self, run_id: str) -> None:
         run = self.runs.pop(run_id)

@@ -1,5 +1,5 @@
-"""For tests: of your jobs and workflows (``context``, ``run_job``, ``run_workflow``), of your own adapters (the conformance
-suites), and of the engine itself (``simulate``). Every name is loaded on first use.
+"""For tests: of your jobs and workflows (``context``, ``run_job``, ``run_workflow``, ``VirtualEngine``), of your own adapters
+(the conformance suites), and of the engine itself (``simulate``). Every name is loaded on first use.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from klassd.workflows.testing.simulation.simulate import Simulated as Simulated
     from klassd.workflows.testing.simulation.simulate import simulate as simulate
     from klassd.workflows.testing.stores import StoreConformance as StoreConformance
+    from klassd.workflows.testing.virtual_engine import VirtualEngine as VirtualEngine
+    from klassd.workflows.testing.virtual_run import VirtualRun as VirtualRun
 
 _WHERE = {
     "ArtifactStoreConformance": "artifacts",
@@ -54,7 +56,9 @@ _WHERE = {
     "Simulated": "simulation.simulate",
     "StoreConformance": "stores",
     "VirtualClock": "clock",
+    "VirtualEngine": "virtual_engine",
     "VirtualLoop": "clock",
+    "VirtualRun": "virtual_run",
     "Way": "proxy",
     "WorkflowResult": "results",
     "batch": "simulation.batch",

@@ -76,6 +76,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, waiting: type[Waiting] | None = None) -> None:
         self._passed = 0.0
+        self._horizon: tuple[float, float] | None = None
         self._on_threads = 0
         self._waiting = (waiting or Waiting)(self)
         super().__init__(self._waiting)
@@ -83,6 +84,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._passed
+
+    def run_until(self, when: float, moment: float = 0.0) -> None:
+        """Let everything happen that is due by then, or at most ``moment`` seconds later; then it is ``when``, at least."""
+        self._horizon = when, moment
+        try:
+            self.run_forever()
+        finally:
+            self._horizon = None
 
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
         future = super().run_in_executor(executor, func, *args)
@@ -105,6 +114,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         outside may come instead, wait for that."""
         if self._on_threads:
             return False
+        if self._horizon is not None and self._beyond(timeout, *self._horizon):
+            self._passed = max(self._passed, self._horizon[0])
+            self.stop()
+            return True
         if timeout is not None:
             self._passed += timeout
             return True
@@ -114,6 +127,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def deadlock(self) -> Deadlock:
         return Deadlock(_deadlock(asyncio.all_tasks(self)))
+
+    def _beyond(self, timeout: float | None, when: float, moment: float) -> bool:
+        return timeout is None or self._passed + timeout > when + moment
 
 
 class Waiting(selectors.DefaultSelector):
@@ -155,14 +171,23 @@ def run_virtual(coroutine: Coroutine[Any, Any, T]) -> T:
 
     Raises ``Deadlock`` when nothing is left that could happen. Not callable while a loop runs in this thread.
     """
-    if asyncio._get_running_loop() is not None:
+    try:
+        runner = virtual_runner()
+    except RuntimeError:
         coroutine.close()
+        raise
+    with runner:
+        return runner.run(coroutine)
+
+
+def virtual_runner() -> asyncio.Runner:
+    """Raises RuntimeError while a loop runs in this thread."""
+    if asyncio._get_running_loop() is not None:
         raise RuntimeError(
             "this test runs on an event loop already, and virtual time needs a loop of its own: "
             "call it from a plain (not async) test, or with `await asyncio.to_thread(...)`"
         )
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(coroutine)
+    return asyncio.Runner(loop_factory=VirtualLoop)
 
 
 def _deadlock(tasks: set[asyncio.Task[Any]]) -> str:

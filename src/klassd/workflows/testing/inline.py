@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import sys
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -25,6 +26,7 @@ from klassd.workflows.model.execution import Exit, Finished, Told
 from klassd.workflows.order import End, Order
 from klassd.workflows.ports import Clock
 from klassd.workflows.testing.capture import captured, speaking
+from klassd.workflows.testing.deaths import KILL, NEVER_STARTED
 from klassd.workflows.testing.passage import NOTHING, Came, Work, passage
 from klassd.workflows.testing.recording import Recording, RecordingContext
 from klassd.workflows.testing.script import ABSENT, Script
@@ -32,8 +34,6 @@ from klassd.workflows.worker.claim import fitting
 
 if TYPE_CHECKING:
     from klassd.workflows.app import App
-
-KILL = 9
 
 
 class InlineExecutor:
@@ -86,7 +86,7 @@ class InlineExecutor:
         if order.execution_id not in self.executions and order.execution_id not in self._closed:
             execution = InlineExecution(order, self._clock, self._artifacts)
             self.executions[order.execution_id] = execution
-            execution.begin(partial(self._prepare, order), killed=self._script.kills(order))
+            execution.begin(partial(self._prepare, order), self._script.death(order))
 
     async def follow(self, execution_id: str, cursor: str, seq: int, line: int) -> AsyncIterator[Sequence[Told]]:
         execution = self.executions.get(execution_id)
@@ -150,6 +150,9 @@ class InlineExecution:
         self._clock = clock
         self._started_at = clock.now()
         self._news = asyncio.Event()
+        self._exit: Exit | None = None  # it was ended from outside, and this is all that is known of it
+        self._died_at = 0.0
+        self._heard_of = sys.maxsize  # frames that came before its death
         self._requested: str | None = None
         self._killed = False
         self._kill_at = math.inf
@@ -157,11 +160,16 @@ class InlineExecution:
         self._deadline: asyncio.TimerHandle | None = None
         self._death: asyncio.TimerHandle | None = None
 
-    def begin(self, prepare: Callable[[], tuple[Work, Callable[[], None]]], killed: bool) -> None:
-        self.recording.say("hello", dumps({"v": __version__, "x": self.order.execution_id}))
-        self.recording.say("start", dumps({"pid": os.getpid()}))
-        if killed:
-            self._finish(NOTHING, signal=KILL)
+    @property
+    def ended(self) -> bool:
+        return self.end is not None or self._exit is not None
+
+    def begin(self, prepare: Callable[[], tuple[Work, Callable[[], None]]], death: Exit | None) -> None:
+        if death is None or death.reason not in NEVER_STARTED:
+            self.recording.say("hello", dumps({"v": __version__, "x": self.order.execution_id}))
+            self.recording.say("start", dumps({"pid": os.getpid()}))
+        if death is not None:
+            self.die(death)
             return
         self._work = asyncio.create_task(self._speak(prepare), name=self.order.execution_id)
         self._work.add_done_callback(self._work_done)
@@ -179,12 +187,19 @@ class InlineExecution:
         if self._requested is None:
             self._requested, self.context.cancelled = why, True
             self._work.cancel()
-        for timer in (self._deadline, self._death):
-            if timer is not None:
-                timer.cancel()
+        self._cancel_timers()
         now = asyncio.get_running_loop().time()
         self._kill_at = min(self._kill_at, now + grace)
         self._death = self._later(self._kill_at - now, self._kill)
+
+    def die(self, exit: Exit) -> None:
+        """Its process or pod is gone at once; what the job still does while it is taken down is heard by nobody."""
+        if self.ended:
+            return
+        self._exit, self._died_at, self._heard_of = exit, self._clock.now(), len(self.recording.frames)
+        self._cancel_timers()
+        self._kill()
+        self._said()
 
     def _kill(self) -> None:
         if self._work is not None:
@@ -192,6 +207,8 @@ class InlineExecution:
             self._work.cancel()
 
     def _work_done(self, work: asyncio.Task[Came]) -> None:
+        if self._exit is not None:
+            return
         if work.cancelled():  # before its first step
             self._finish(NOTHING)
         elif work.exception() is None:
@@ -199,9 +216,7 @@ class InlineExecution:
 
     def _finish(self, came: Came, signal: int | None = None) -> None:
         self.came = came
-        for timer in (self._deadline, self._death):
-            if timer is not None:
-                timer.cancel()
+        self._cancel_timers()
         self.recording.console.close()
         for name, value in came.outputs.items():
             self.recording.value(name, value)
@@ -229,18 +244,26 @@ class InlineExecution:
         heard = int(cursor or 0)
         telling = Telling(heard, seq, line)
         while not telling.finished:
-            frames = self.recording.frames[heard:]
+            frames = self.recording.frames[heard : self._heard_of]
             heard += len(frames)
             for frame in frames:
                 telling.take(frame, frame.seq + 1)
             if batch := telling.batch():
                 yield batch
+            elif not frames and self._exit is not None:
+                yield [Finished(exit=self._exit, at=self._died_at)]
+                return
             elif not frames:
                 await self._news.wait()
 
     def _said(self) -> None:
         news, self._news = self._news, asyncio.Event()
         news.set()
+
+    def _cancel_timers(self) -> None:
+        for timer in (self._deadline, self._death):
+            if timer is not None:
+                timer.cancel()
 
     def _later(self, seconds: float, call: Callable[[], None]) -> asyncio.TimerHandle:
         return asyncio.get_running_loop().call_later(seconds, call)

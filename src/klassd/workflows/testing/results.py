@@ -1,4 +1,4 @@
-"""What ``run_job`` and ``run_workflow`` give back."""
+"""What ``run_job``, ``run_workflow`` and the runs of a ``VirtualEngine`` give back."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ class NodeResult:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkflowResult:
-    """A run that is over."""
+    """A run and where it stands."""
 
     status: RunStatus
     output: Any = None
     error: str | None = None
     nodes: dict[str, NodeResult] = field(default_factory=dict)
-    elapsed: float = 0.0  # virtual seconds from its acceptance to its end
+    elapsed: float = 0.0  # virtual seconds from its acceptance to its end, or until now
 
     @property
     def succeeded(self) -> bool:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from klassd.workflows.errors import UnknownName
+from klassd.workflows.model.execution import Exit
 from klassd.workflows.order import Order
+from klassd.workflows.testing.deaths import How, death
 
 ABSENT = object()
+Kills = int | How | Sequence[How]
 
 
 class ScriptedFailure(Exception):
@@ -20,14 +23,18 @@ class ScriptedFailure(Exception):
 class Script:
     """Each by the name of a node, or ``"node[2]"`` for one item of a fan-out (counted from 0).
 
-    ``fail``: how many first attempts raise, or the exception that every attempt raises. ``kill``: how many first attempts
-    die of signal 9 before their first line. ``stubs``: what stands in for the job: a value to return, or a function of the
-    job instance and its context, sync or async.
+    ``fail``: how many first attempts raise, or the exception that every attempt raises. ``kill``: how the first attempts die
+    before their first line: "evicted", ["evicted", "oom"], or a number of them that are killed by signal 9. ``stubs``: what
+    stands in for the job: a value to return, or a function of the job instance and its context, sync or async.
     """
 
     fail: Mapping[str, int | BaseException] = field(default_factory=dict)
-    kill: Mapping[str, int] = field(default_factory=dict)
+    kill: Mapping[str, Kills] = field(default_factory=dict)
     stubs: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for kills in self.kill.values():
+            _deaths(kills)
 
     def failure(self, order: Order) -> BaseException | None:
         planned = _of(self.fail, order, 0)
@@ -35,8 +42,9 @@ class Script:
             return planned
         return ScriptedFailure(f"attempt {order.attempt} fails by script") if order.attempt <= planned else None
 
-    def kills(self, order: Order) -> bool:
-        return bool(order.attempt <= _of(self.kill, order, 0))
+    def death(self, order: Order) -> Exit | None:
+        """How this attempt dies at its start."""
+        return dict(enumerate(_deaths(_of(self.kill, order, 0)), 1)).get(order.attempt)
 
     def stub(self, order: Order) -> Any:
         """``ABSENT``: the job itself."""
@@ -51,6 +59,11 @@ class Script:
                 from difflib import get_close_matches
 
                 raise UnknownName("node", node, get_close_matches(node, known, n=2), len(known))
+
+
+def _deaths(kills: Kills) -> list[Exit]:
+    ways: Sequence[str] = ["signal"] * kills if isinstance(kills, int) else [kills] if isinstance(kills, str) else kills
+    return [death(how) for how in ways]
 
 
 def _of(plan: Mapping[str, Any], order: Order, default: Any) -> Any:

@@ -57,6 +57,17 @@ class Consoles:
         assert _texts(await bench.store.read_log(id_)) == [(1, "a"), (2, "b"), (3, "c")]
 
     @check
+    async def test_chunks_that_come_out_of_order_are_read_in_order(self, bench: Bench) -> None:
+        run_id = await bench.running()
+        id_ = execution(run_id).id
+        chunks = [text_chunk(0, 1, "a"), text_chunk(1, 2, "b", "c"), text_chunk(2, 4, "d", cursor="40")]
+        for each in (chunks[1], chunks[2], chunks[0]):
+            await bench.commit(run_id, logs=((id_, each),))
+        assert _texts(await bench.store.read_log(id_)) == [(1, "a"), (2, "b"), (3, "c"), (4, "d")]
+        assert _texts(await bench.store.read_log(id_, 2, 2)) == [(2, "b"), (3, "c")]
+        assert await bench.store.log_cursor(id_) == ("40", 3, 5)
+
+    @check
     async def test_the_first_of_two_versions_of_a_chunk_stays(self, bench: Bench) -> None:
         run_id = await bench.running()
         id_ = execution(run_id).id

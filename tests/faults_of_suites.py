@@ -1,0 +1,42 @@
+"""What tests of the published suites, which know nothing of our catalogue, show of it wherever they are run."""
+
+SUITES = {
+    "StoreConformance": {
+        "test_all_runs_of_a_call_are_inserted_or_none": ["A1"],
+        "test_a_repeated_enqueue_after_a_lost_answer_inserts_nothing": ["A2"],
+        "test_the_same_key_gives_the_same_run": ["A2"],
+        "test_two_that_enqueue_one_key_at_once_get_one_run": ["A2"],
+        "test_whoever_takes_over_a_run_is_told_of_the_request": ["A11"],
+        "test_released_runs_are_free_at_once": ["A14"],
+        "test_the_former_owner_is_refused_everything": ["A17", "B2"],
+        "test_nobody_claims_under_a_lease_that_has_run_out": ["A17"],
+        "test_owners_that_race_never_share_a_run_and_leave_none": ["B1"],
+        "test_an_owner_that_comes_back_late_keeps_what_nobody_took": ["B7"],
+        "test_a_repeated_commit_after_a_lost_answer_changes_nothing_more": ["C4"],
+        "test_chunks_that_come_out_of_order_are_read_in_order": ["C8"],
+        "test_any_text_comes_back_unharmed": ["C9"],
+        "test_a_lone_surrogate_is_refused_wherever_it_stands": ["C9"],
+        "test_a_large_chunk_and_any_text_come_back_unharmed": ["C9"],
+        "test_what_cannot_be_stored_is_refused_and_leaves_nothing": ["C9"],
+        "test_pages_are_stable_while_runs_are_added_and_removed": ["C14"],
+        "test_a_page_continues_after_a_run_that_is_gone": ["C14"],
+        "test_a_change_of_an_unknown_run_is_refused": ["C14"],
+    },
+    "ExecutorConformance": {
+        "test_launching_again_is_the_same_execution": ["A4", "A5"],
+        "test_another_scheduler_adopts_what_runs": ["A5", "A6", "B7"],
+        "test_following_resumes_at_any_cursor_without_loss_or_repeat": ["A6"],
+        "test_a_reaped_execution_is_never_started_again": ["A7"],
+        "test_an_order_that_has_expired_starts_nothing": ["A17"],
+    },
+    "ArtifactStoreConformance": {
+        "test_a_source_that_fails_leaves_nothing_and_the_next_save_works": ["H1"],
+        "test_other_bytes_than_the_reference_says_fail": ["H2"],
+        "test_damage_is_found_by_a_reader_that_stops_at_the_size": ["H2"],
+        "test_a_source_is_read_in_portions": ["H3"],
+        "test_a_key_that_could_lead_elsewhere_is_refused": ["H4"],
+        "test_two_writers_of_one_name_never_mix": ["H7"],
+        "test_the_reference_alone_is_enough_to_read": ["H14"],
+        "test_a_missing_artifact_fails_at_once_and_by_name": ["F12"],
+    },
+}
