@@ -161,7 +161,7 @@ class Supervisor:
             if pid == 0:
                 ours = [*self._handlers, self._wake_write, execution.sink, execution.out, execution.err, err]
                 become_job(parent, out, err, ours)
-                child.run(execution.order, Channel(control, execution.marker, out))
+                child.run(execution.order, Channel(control.fileno(), execution.marker, out))
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         return pid
