@@ -443,9 +443,10 @@ class Supervisor:
         self._record_end(execution)
 
     def _record_end(self, execution: Execution) -> None:
-        """Leave the outcome record; where the disk is full, again and again: nobody else knows it."""
+        """Where the spool could not take the last frame, leave it in a file; where the disk is full, again and again: nobody
+        else knows it."""
         try:
-            if execution.end_path:
+            if execution.unwritten and execution.end_path:
                 leave_end(execution.end_path, execution.record)
         except OSError:
             self._unrecorded.append((time.monotonic() + AGAIN, execution))
