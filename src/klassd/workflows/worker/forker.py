@@ -10,7 +10,6 @@ it, and the child reads the rest.
 
 from __future__ import annotations
 
-import array
 import contextlib
 import errno
 import gc
@@ -135,13 +134,11 @@ def become_job(parent: int, out: int, err: int, close: list[int]) -> None:
 
 
 def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
-    fds = array.array("i")
-    head, ancillary, _, _ = control.recvmsg(HEADER, socket.CMSG_SPACE(3 * fds.itemsize), socket.MSG_CMSG_CLOEXEC)
-    for _, _, data in ancillary:
-        fds.frombytes(data)
+    head, ancillary, _, _ = control.recvmsg(HEADER, socket.CMSG_SPACE(3 * 4), socket.MSG_CMSG_CLOEXEC)
+    fds = [fd for _, _, data in ancillary for fd in memoryview(data).cast("i")]
     while head and len(head) < HEADER:
         head += _exactly(control, HEADER - len(head))
-    return head, list(fds)
+    return head, fds
 
 
 def _exactly(control: socket.socket, size: int) -> bytes:
