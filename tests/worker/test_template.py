@@ -132,12 +132,12 @@ def test_a_job_has_a_process_of_its_own_with_nothing_of_others(shared: Template)
     shared.link.wait("ended", id=other)
 
 
-def test_growth_is_told_and_the_end_only_when_the_record_is_there(shared: Template) -> None:
+def test_growth_is_told_and_the_end_only_when_it_is_written(shared: Template) -> None:
     execution_id = shared.launch("Prompts")
     shared.link.wait("grew", id=execution_id)
     shared.stop(execution_id)
     shared.link.wait("ended", id=execution_id)
-    assert (shared.spool.path / f"{execution_id}.end").exists()
+    assert shared.spool.read(execution_id).kinds[-1] == "end"
 
 
 def test_a_listener_that_never_reads_holds_nobody_up(shared: Template) -> None:

@@ -131,8 +131,7 @@ class Spool:
         return Said((self.path / f"{execution_id}.log").read_bytes(), end.read_bytes() if end.exists() else None)
 
     def until_ended(self, execution_id: str) -> Said:
-        until((self.path / f"{execution_id}.end").exists, "the outcome record")
-        return self.read(execution_id)
+        return self.until_said(execution_id, "end")
 
     def until_said(self, execution_id: str, kind: str) -> Said:
         return until(lambda: self._if_said(execution_id, kind), f"a {kind} frame")
@@ -194,8 +193,9 @@ class Template:
         """Launch it and wait for its end."""
         execution_id = self.launch(job, **more)
         self.link.wait("ended", id=execution_id)
-        assert (self.spool.path / f"{execution_id}.end").exists()
-        return self.spool.read(execution_id)
+        said = self.spool.read(execution_id)
+        assert said.kinds[-1] == "end" and said.record is None  # the file is for where the frame found no room
+        return said
 
     def stop(self, execution_id: str, grace: float = 5.0) -> None:
         self.link.send(op="stop", id=execution_id, grace=grace)

@@ -13,7 +13,6 @@ References stand inside a node's inputs as JSON objects with one reserved key:
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, Literal
 
 import msgspec
@@ -99,6 +98,8 @@ class Definition(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def hash(self) -> str:
         """The key its snapshot is stored under: equal definitions are stored once."""
+        import hashlib  # half a megabyte with OpenSSL, which no job's process needs for it
+
         return hashlib.sha256(self.encoded()).hexdigest()[:32]
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
 from _thread import RLock  # importing threading would make every fork 0.7 ms dearer: it tidies up after each
 
@@ -30,8 +29,8 @@ class Channel:
     printed text came before it. After, so that a marker's message is never still to come; and not into fd 1, which the job
     may have made a file of its own."""
 
-    def __init__(self, sock: socket.socket, marker: bytes, out: int) -> None:
-        self._sock, self._marker, self._out = sock, marker, out
+    def __init__(self, control: int, marker: bytes, out: int) -> None:
+        self._control, self._marker, self._out = control, marker, out
         self._lock = RLock()
 
     def send(self, kind: bytes, body: bytes = b"", *, ordered: bool = True) -> None:
@@ -39,7 +38,7 @@ class Channel:
             try:
                 if ordered:
                     _flush()
-                self._sock.send(kind + body)
+                os.write(self._control, kind + body)  # a packet
                 if ordered:
                     os.write(self._out, self._marker)
             except OSError:  # the supervisor is gone, and so shall we be

@@ -37,13 +37,17 @@ def run(order: Order, channel: Channel) -> NoReturn:
     """Run the job and never return: the interpreter's own finalisation would touch every page it shares with its parent.
 
     SIGTERM is blocked when this is called: one that comes early waits until there is a handler for it."""
+    os._exit(play(order, channel))
+
+
+def play(order: Order, channel: Channel) -> int:
+    """Run the job to the end of its process; the exit code."""
     install(channel)
     context = WorkerContext(order, channel)
     stop = _Stop(context)
     processes.handle_signal(signal.SIGTERM, stop)
     processes.unblock_signal(signal.SIGTERM)
-    code = _teardown(channel, _perform(order, channel, context, stop))
-    os._exit(code)
+    return _teardown(channel, _perform(order, channel, context, stop))
 
 
 def _perform(order: Order, channel: Channel, context: WorkerContext, stop: _Stop) -> int:

@@ -101,10 +101,7 @@ def _supervise(order: Order, sink: int, spool: str | None, identity: Identity) -
 
 
 def _refuse(order: Order, sink: int, spool: str | None, problem: str) -> bytes:
-    record = leave_refusal(order, sink, problem)
-    if spool:
-        leave_end(end_path(spool, order), record)
-    return record
+    return leave_refusal(order, sink, end_path(spool, order) if spool else "", problem)
 
 
 def _leave_message(record: bytes) -> None:
@@ -118,7 +115,8 @@ def _leave_message(record: bytes) -> None:
 
 
 def end_path(spool: str, order: Order) -> str:
-    """Where the outcome record goes besides the last frame."""
+    """Where the outcome record goes when it does not get into the spool as its last frame. A file for each would cost more
+    than the job: ext4 steps over every inode deleted within minutes to find a free one."""
     return os.path.join(spool, f"{order.execution_id}.end")
 
 
@@ -130,11 +128,17 @@ def refuse_version(order: Order) -> str:
     return f"the scheduler is version {order.version}, this worker {__version__}: install the same in both"
 
 
-def leave_refusal(order: Order, sink: int, problem: str) -> bytes:
+def leave_refusal(order: Order, sink: int, path: str, problem: str) -> bytes:
     """The whole of an execution that cannot be started here: its end. Returns the record."""
     now = time.time()
     error = Error(type="VersionMismatch", message=problem, retry=False)
     end = fitting(End(result="failure", cause="input", error=error, started_at=now, finished_at=now))
-    os.write(sink, encode(order.nonce, 1, "end", int(now * 1e6), end))
+    frame = encode(order.nonce, 1, "end", int(now * 1e6), end)
+    try:
+        written = os.write(sink, frame) == len(frame)
+    except OSError:
+        written = False
     os.close(sink)
+    if path and not written:
+        leave_end(path, end)
     return end

@@ -40,7 +40,7 @@ class Execution:
         self.order = order
         self.id = order.execution_id
         self.sink = sink
-        self.end_path = end_path  # of the outcome record; empty: nowhere but here
+        self.end_path = end_path  # where the outcome goes if its frame cannot be written; empty: nowhere
         self.record = b""
         self.console = Console(self.say, limit)
         # its process

@@ -10,7 +10,6 @@ it, and the child reads the rest.
 
 from __future__ import annotations
 
-import array
 import contextlib
 import errno
 import gc
@@ -25,7 +24,7 @@ import msgspec
 
 from klassd.workflows.crashes import mark
 from klassd.workflows.errors import KlassdError
-from klassd.workflows.job import JobInfo, encode_output, is_job, job_info, load_job
+from klassd.workflows.job import JobInfo, is_job, job_info, load_job
 from klassd.workflows.order import Order
 from klassd.workflows.worker import child, processes, stdio
 from klassd.workflows.worker.channel import Channel
@@ -114,7 +113,7 @@ def _become_child(parent: int, marker: bytes, order: bytes, fds: list[int], ours
         gc.enable()
         out, err, control = fds
         become_job(parent, out, err, [*ours, err])
-        child.run(_ORDER.decode(order), Channel(socket.socket(fileno=control), marker, out))
+        child.run(_ORDER.decode(order), Channel(control, marker, out))
     finally:
         os._exit(70)
 
@@ -138,15 +137,11 @@ def become_job(parent: int, out: int, err: int, close: list[int]) -> None:
 
 
 def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
-    fds = array.array("i")
-    head, ancillary, _, _ = control.recvmsg(HEADER, socket.CMSG_SPACE(3 * fds.itemsize))
-    for _, _, data in ancillary:
-        fds.frombytes(data)
+    head, ancillary, _, _ = control.recvmsg(HEADER, socket.CMSG_SPACE(3 * 4), socket.MSG_CMSG_CLOEXEC)
+    fds = [fd for _, _, data in ancillary for fd in memoryview(data).cast("i")]
     while head and len(head) < HEADER:
         head += _exactly(control, HEADER - len(head))
-    for fd in fds:
-        os.set_inheritable(fd, False)
-    return head, list(fds)
+    return head, fds
 
 
 def _exactly(control: socket.socket, size: int) -> bytes:
@@ -172,9 +167,10 @@ def _prepare(module: str) -> list[str]:
 
 def _warm_up(module: str) -> None:
     """What is worked out here once, no child works out again: cold, each of them paid 400 page faults, 2 ms, for it."""
+    from klassd.workflows.worker.rehearsal import rehearse  # not in a pod, which forks once
+
     stdio.prepare()
-    _ORDER.decode(msgspec.json.encode(Order(execution_id="", run_id="", node="", job="", source="")))
-    encode_output(None)
+    rehearse(_ORDER)
     __import__(module)
     for value in list(vars(sys.modules[module]).values()):
         if is_job(value):

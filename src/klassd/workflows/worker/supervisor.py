@@ -162,7 +162,7 @@ class Supervisor:
             if pid == 0:
                 ours = [*self._handlers, self._wake_write, execution.sink, execution.out, execution.err, err]
                 become_job(parent, out, err, ours)
-                child.run(execution.order, Channel(control, execution.marker, out))
+                child.run(execution.order, Channel(control.fileno(), execution.marker, out))
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         return pid
@@ -446,9 +446,10 @@ class Supervisor:
         self._record_end(execution)
 
     def _record_end(self, execution: Execution) -> None:
-        """Leave the outcome record; where the disk is full, again and again: nobody else knows it."""
+        """Where the spool could not take the last frame, leave it in a file; where the disk is full, again and again: nobody
+        else knows it."""
         try:
-            if execution.end_path:
+            if execution.unwritten and execution.end_path:
                 leave_end(execution.end_path, execution.record)
         except OSError:
             self._unrecorded.append((time.monotonic() + AGAIN, execution))

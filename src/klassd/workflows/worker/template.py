@@ -18,7 +18,7 @@ import msgspec
 from klassd.workflows import __version__
 from klassd.workflows.frames import dumps
 from klassd.workflows.order import Order
-from klassd.workflows.worker.claim import Identity, claim, expired, leave_end, withdraw
+from klassd.workflows.worker.claim import Identity, claim, expired, withdraw
 from klassd.workflows.worker.execute import end_path, leave_refusal, refuse_version
 from klassd.workflows.worker.execution import Execution
 from klassd.workflows.worker.supervisor import Supervisor
@@ -186,7 +186,7 @@ class Template:
     def _start(self, order: Order, sink: int) -> tuple[str, str]:
         path = end_path(self._spool, order)
         if problem := refuse_version(order):
-            leave_end(path, leave_refusal(order, sink, problem))
+            leave_refusal(order, sink, path, problem)
             return "", ""
         if expired(order):
             os.close(sink)
