@@ -25,10 +25,16 @@ class RetryPolicy(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Needs(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Resources of one execution, as written: ``"250m/1"`` is request/limit. Kept for the executor; local ones ignore it."""
+    """Resources of one execution, as written: ``"250m/1"`` is request/limit. Kept for the executor; local ones ignore it.
+
+    ``unconstrained``: whatever a weaker layer asked for is cleared.
+    """
 
     cpu: str | None = None
     memory: str | None = None
+    ephemeral_storage: str | None = None
+    extended: dict[str, str | None] = {}  # "nvidia.com/gpu": "1"
+    unconstrained: bool = False
 
 
 class Options(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -1,0 +1,54 @@
+"""What the executor must be told of a cluster, and what its pods look like unless a job says otherwise."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from klassd.workflows.errors import ConfigurationError
+from klassd.workflows.job_options import Resources
+from klassd.workflows.options import Needs, seconds
+from klassd.workflows.pods import Pod
+from klassd.workflows.pods.shape import PodShape
+
+Hazard = Literal["host_path", "host_network", "privileged"]
+
+
+class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[kubernetes]`` in klassd.toml; what is plain text or a number also as ``KLASSD_KUBERNETES_*``."""
+
+    image: str | None = None  # of every job that names none of its own; also KLASSD_IMAGE
+    namespace: str | None = None  # where the pods run; default: the scheduler's own, or that of the kubeconfig's context
+    kubeconfig: str | None = None  # path; default: the pod's own service account, then KUBECONFIG, then ~/.kube/config
+    context: str | None = None  # of the kubeconfig; default: its current one
+    instance: str = "klassd"  # tells the pods of one installation from those of another in the same namespace
+    callback_url: str | None = None  # where pods reach the scheduler to claim their start
+    active_deadline: str | float = "24h"  # after which Kubernetes itself ends a Job without a timeout, if no scheduler does
+    start_deadline: str | float | None = None  # from launch to start, for jobs that have none of their own
+    allow: tuple[Hazard, ...] = ()  # what breaks out of the isolation of a pod, and no job may have unless it stands here
+    pod: Pod | None = None  # what pods look like unless the job says otherwise
+    resources: Resources | Literal["unconstrained"] | None = None  # of jobs that ask for none
+
+    @property
+    def shape(self) -> PodShape:
+        """What the executor says of every pod."""
+        said = self.pod.shape if self.pod else PodShape()
+        needs = self.resources.needs if isinstance(self.resources, Resources) else Needs(unconstrained=bool(self.resources))
+        return msgspec.structs.replace(said, image=said.image or self.image, resources=needs)
+
+    @property
+    def active_seconds(self) -> float:
+        return seconds(self.active_deadline, "active_deadline")
+
+    @property
+    def start_seconds(self) -> float | None:
+        return None if self.start_deadline is None else seconds(self.start_deadline, "start_deadline")
+
+
+def from_table(table: dict[str, Any]) -> KubernetesSettings:
+    """Of what the settings say. Raises ``ConfigurationError``."""
+    try:
+        return msgspec.convert(table, KubernetesSettings, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"[kubernetes] cannot be used: {error}") from error
