@@ -23,6 +23,7 @@ from klassd.workflows.errors import StoreError
 from klassd.workflows.model.run import Change, LoadedRun, RunPatch
 from klassd.workflows.model.states import RunStatus
 from klassd.workflows.model.workflow import Definition, definition_from
+from klassd.workflows.options import Needs
 from klassd.workflows.ports import Clock, Executor, Ids, Spawner, Store
 from klassd.workflows.wake import Wake
 
@@ -54,6 +55,7 @@ class Scheduler:
         queue_caps: Mapping[str, int] | None = None,
         only: Sequence[str] | None = None,
         config: dict[str, Any] | None = None,
+        resources: Mapping[str, Needs] | None = None,
         artifacts: str = "",
         version: str = "",
     ) -> None:
@@ -83,6 +85,7 @@ class Scheduler:
             gate=Gate(executor.concurrency),
             call=call,
             config=config or {},
+            resources=resources or {},
             artifacts=artifacts,
             version=version,
             released=self._released,

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+import msgspec
+
 from klassd.workflows.errors import ConfigurationError
-from klassd.workflows.job_options import Resources
-from klassd.workflows.options import Needs
+from klassd.workflows.job_options import Resources, needs_of
 from klassd.workflows.pods import checks
 from klassd.workflows.pods.shape import (
     ALL,
     Cleared,
     ContainerSecurity,
     ContainerShape,
-    FromConfigMap,
     FromSecret,
     Mount,
     PodSecurity,
@@ -29,8 +28,7 @@ from klassd.workflows.pods.shape import (
 NONE = "none"
 
 
-@dataclass(frozen=True, kw_only=True)
-class InitContainer:
+class InitContainer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A container that must succeed before the job's own starts. It finds the job's inputs in ``KLASSD_INPUT_*``.
 
     Without an ``image`` it has the job's. ``command`` and ``args`` as in Kubernetes; ``mounts``: path -> volume.
@@ -55,18 +53,16 @@ class InitContainer:
             env=_entries(self.env),
             env_from=_named(self.env_from, _source_name),
             mounts=_mounts(self.mounts),
-            resources=_needs(self.resources),
+            resources=None if self.resources is None else needs_of(self.resources),
             security=_security(self.security, ContainerSecurity),
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sidecar(InitContainer):
+class Sidecar(InitContainer, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A container that runs beside the job's own, as long as that one runs."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pod:
+class Pod(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the pods of a job or node look like; what is left out is as the executor's defaults say.
 
     Layers go over one another, executor < job < node: maps by key, lists by name, everything else by itself. "none" clears
@@ -98,7 +94,7 @@ class Pod:
     patch: Mapping[str, Any] | Cleared | None = None
 
     def __post_init__(self) -> None:
-        problems = list(checks.problems({field.name: getattr(self, field.name) for field in fields(self)}))
+        problems = list(checks.problems(self))
         if problems:
             raise ConfigurationError("; ".join(f"Pod: {problem}" for problem in problems))
 
@@ -147,24 +143,14 @@ def _containers(given: Sequence[InitContainer] | str) -> dict[str, ContainerShap
 
 
 def _security(given: Any, kind: Any) -> Any:
-    return kind(clear=True) if given == NONE else given or kind()
-
-
-def _needs(given: Resources | str | None) -> Needs:
-    if isinstance(given, Resources):
-        return given.needs
-    return Needs(unconstrained=given is not None)
+    return kind(clear=True) if given == NONE else given
 
 
 def _source_name(source: Source) -> str:
     kind = "secret" if isinstance(source, FromSecret) else "config_map"
-    assert isinstance(source, FromSecret | FromConfigMap)
     return f"{kind}/{source.prefix}{source.name}"
 
 
 def _toleration_name(toleration: Toleration) -> str:
     """What makes two tolerations the same one: all but how long they last."""
-    return f"{toleration.key or ALL_TAINTS}={toleration.value or ''}:{toleration.effect or ''}"
-
-
-ALL_TAINTS = "any"
+    return f"{toleration.key or ''}={toleration.value or ''}:{toleration.effect or ''}"

@@ -24,7 +24,7 @@ ALL = "*"  # the key that stands for every entry of the layers below
 # -- values of variables: where they are found, never what they are -----------------------------------------------
 
 
-class SecretKey(msgspec.Struct, frozen=True, omit_defaults=True, tag="secret"):
+class SecretKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="secret"):
     """A variable's value from a key of a Kubernetes Secret."""
 
     name: str
@@ -32,7 +32,7 @@ class SecretKey(msgspec.Struct, frozen=True, omit_defaults=True, tag="secret"):
     optional: bool = False
 
 
-class ConfigMapKey(msgspec.Struct, frozen=True, omit_defaults=True, tag="config_map"):
+class ConfigMapKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="config_map"):
     """A variable's value from a key of a ConfigMap."""
 
     name: str
@@ -40,13 +40,13 @@ class ConfigMapKey(msgspec.Struct, frozen=True, omit_defaults=True, tag="config_
     optional: bool = False
 
 
-class PodField(msgspec.Struct, frozen=True, omit_defaults=True, tag="field"):
+class PodField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="field"):
     """A variable's value from the pod itself, such as ``status.podIP`` or ``spec.nodeName``."""
 
     path: str
 
 
-class FromSecret(msgspec.Struct, frozen=True, omit_defaults=True, tag="secret"):
+class FromSecret(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="secret"):
     """Every key of a Secret as a variable."""
 
     name: str
@@ -54,7 +54,7 @@ class FromSecret(msgspec.Struct, frozen=True, omit_defaults=True, tag="secret"):
     optional: bool = False
 
 
-class FromConfigMap(msgspec.Struct, frozen=True, omit_defaults=True, tag="config_map"):
+class FromConfigMap(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="config_map"):
     """Every key of a ConfigMap as a variable."""
 
     name: str
@@ -69,14 +69,14 @@ Source = FromSecret | FromConfigMap
 # -- files ----------------------------------------------------------------------------------------------------------
 
 
-class EmptyDir(msgspec.Struct, frozen=True, omit_defaults=True, tag="empty_dir"):
+class EmptyDir(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="empty_dir"):
     """An empty directory that lives as long as the pod. ``medium="Memory"`` keeps it in RAM, on the memory limit's bill."""
 
     size: str | None = None
     medium: Literal["Memory"] | None = None
 
 
-class SecretVolume(msgspec.Struct, frozen=True, omit_defaults=True, tag="secret"):
+class SecretVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="secret"):
     """The keys of a Secret as files; ``items``: only these, key -> path."""
 
     name: str
@@ -85,7 +85,7 @@ class SecretVolume(msgspec.Struct, frozen=True, omit_defaults=True, tag="secret"
     optional: bool = False
 
 
-class ConfigMapVolume(msgspec.Struct, frozen=True, omit_defaults=True, tag="config_map"):
+class ConfigMapVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="config_map"):
     """The keys of a ConfigMap as files; ``items``: only these, key -> path."""
 
     name: str
@@ -94,14 +94,14 @@ class ConfigMapVolume(msgspec.Struct, frozen=True, omit_defaults=True, tag="conf
     optional: bool = False
 
 
-class Claim(msgspec.Struct, frozen=True, omit_defaults=True, tag="claim"):
+class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="claim"):
     """A PersistentVolumeClaim that exists in the namespace."""
 
     name: str
     read_only: bool = False
 
 
-class HostPath(msgspec.Struct, frozen=True, omit_defaults=True, tag="host_path"):
+class HostPath(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="host_path"):
     """A path of the node. The executor must allow it: it breaks the isolation of every pod there."""
 
     path: str
@@ -111,7 +111,7 @@ class HostPath(msgspec.Struct, frozen=True, omit_defaults=True, tag="host_path")
 Volume = EmptyDir | SecretVolume | ConfigMapVolume | Claim | HostPath
 
 
-class Mount(msgspec.Struct, frozen=True, omit_defaults=True):
+class Mount(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Where a volume is seen: the volume's name, for the path it stands under."""
 
     volume: str
@@ -122,7 +122,7 @@ class Mount(msgspec.Struct, frozen=True, omit_defaults=True):
 # -- security and placement -----------------------------------------------------------------------------------------
 
 
-class PodSecurity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PodSecurity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """The security context of a pod. ``clear``: nothing of a lower layer holds."""
 
     run_as_user: int | Cleared | None = None
@@ -135,7 +135,7 @@ class PodSecurity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     clear: bool = False
 
 
-class ContainerSecurity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ContainerSecurity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """The security context of a container. ``clear``: nothing of a lower layer holds."""
 
     run_as_user: int | Cleared | None = None
@@ -150,7 +150,7 @@ class ContainerSecurity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     clear: bool = False
 
 
-class Toleration(msgspec.Struct, frozen=True, omit_defaults=True):
+class Toleration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Lets the pod onto nodes with this taint. Without a key: any taint. Without a value: the key with any value."""
 
     key: str | None = None
@@ -171,23 +171,23 @@ class ContainerShape(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     env: Named[Value] = {}
     env_from: Named[Source] = {}
     mounts: Named[Mount] = {}  # path -> which volume
-    resources: Needs = Needs()
-    security: ContainerSecurity = ContainerSecurity()
+    resources: Needs | None = None
+    security: ContainerSecurity | None = None
 
 
 class PodShape(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one layer (executor, job or node) says of a pod. ``PodShape()`` says nothing."""
 
     image: str | None = None
-    resources: Needs = Needs()
+    resources: Needs | None = None
     env: Named[Value] = {}
     env_from: Named[Source] = {}
     volumes: Named[Volume] = {}
     mounts: Named[Mount] = {}  # path -> which volume
     init_containers: Named[ContainerShape] = {}
     sidecars: Named[ContainerShape] = {}
-    pod_security: PodSecurity = PodSecurity()
-    security: ContainerSecurity = ContainerSecurity()  # of the container that works
+    pod_security: PodSecurity | None = None
+    security: ContainerSecurity | None = None  # of the container that works
     labels: Named[str] = {}
     annotations: Named[str] = {}
     node_selector: Named[str] = {}

@@ -6,11 +6,13 @@ clearings away at the end, when nothing lies below any more.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import reduce
 from typing import Any, TypeVar
 
 import msgspec
 
+from klassd.workflows.model.workflow import Node
 from klassd.workflows.options import Needs
 from klassd.workflows.pods.shape import ALL, ContainerSecurity, ContainerShape, PodSecurity, PodShape
 
@@ -24,14 +26,16 @@ def merge(*shapes: PodShape) -> PodShape:
     return reduce(_over, shapes, PodShape())
 
 
+def asked(node: Node, configured: Mapping[str, Needs]) -> PodShape | None:
+    """What is said of a node's pods by its job, itself and the configuration of resources, in that order. None: nothing."""
+    in_code = None if node.options.resources == Needs() else node.options.resources
+    layers = [PodShape(resources=needs) for needs in (in_code, configured.get(node.job)) if needs is not None]
+    return merge(node.pod or PodShape(), *layers) if layers else node.pod
+
+
 def merge_security(*layers: ContainerSecurity) -> ContainerSecurity:
     """From the weakest to the strongest."""
     return reduce(_over, layers, ContainerSecurity())
-
-
-def merge_needs(*layers: Needs) -> Needs:
-    """From the weakest to the strongest; request and limit each by itself."""
-    return reduce(_needs, layers, Needs())
 
 
 def settled(shape: S) -> S:
@@ -48,47 +52,20 @@ def _over(low: S, high: S) -> S:
 def _field(name: str, low: Any, high: Any) -> Any:
     if name == "clear":
         return low
+    if low is None or high is None:
+        return low if high is None else high
     if name == "patches":
         return low + high
     if isinstance(high, dict):
         return _entries(low, high)
     if isinstance(high, Needs):
-        return _needs(low, high)
-    if isinstance(high, PodSecurity | ContainerSecurity):
-        return _over(low, high)
-    return low if high is None else high
+        return high.over(low)
+    return _over(low, high) if isinstance(high, PodSecurity | ContainerSecurity) else high
 
 
 def _entries(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:
     """By key; what a stronger layer replaces stays in its place, for init containers run in this order."""
     return {**({} if ALL in high else low), **high}
-
-
-def _needs(low: Needs, high: Needs) -> Needs:
-    if high.unconstrained:
-        return high
-    return Needs(
-        cpu=_amount(low.cpu, high.cpu),
-        memory=_amount(low.memory, high.memory),
-        ephemeral_storage=_amount(low.ephemeral_storage, high.ephemeral_storage),
-        extended={**low.extended, **high.extended},
-        unconstrained=low.unconstrained,
-    )
-
-
-def _amount(low: str | None, high: str | None) -> str | None:
-    if low is None or high is None:
-        return low if high is None else high
-    (request, limit), (low_request, low_limit) = sides(high), sides(low)
-    if request and limit:
-        return high
-    return f"{request or low_request}/{limit or low_limit}"
-
-
-def sides(amount: str) -> tuple[str, str]:
-    """Request and limit of "250m/1", "1" (both) or "/1" (a limit alone); empty: nothing is said."""
-    request, slash, limit = amount.partition("/")
-    return (request, limit) if slash else (amount, amount)
 
 
 def _settled(name: str, value: Any) -> Any:

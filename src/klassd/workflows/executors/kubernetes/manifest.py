@@ -15,7 +15,7 @@ from klassd.workflows.executors.kubernetes.delivery import Delivery, deliver
 from klassd.workflows.executors.kubernetes.parts import said
 from klassd.workflows.executors.kubernetes.settings import KubernetesSettings
 from klassd.workflows.order import Order
-from klassd.workflows.pods.shape import ContainerShape, PodShape
+from klassd.workflows.pods.shape import ContainerSecurity, ContainerShape, PodShape
 from klassd.workflows.rules.pods import merge, merge_security, settled
 
 WORKER = "worker"  # the container that works; its end is the execution's end
@@ -140,5 +140,5 @@ def _other(order: Order, shape: PodShape, name: str, container: ContainerShape) 
         envFrom=parts.sources(container.env_from),
         resources=parts.resources(container.resources),
         volumeMounts=parts.mounts(container.mounts),
-        securityContext=parts.container_security(settled(merge_security(SECURITY, container.security))),
+        securityContext=parts.container_security(settled(merge_security(SECURITY, container.security or ContainerSecurity()))),
     )

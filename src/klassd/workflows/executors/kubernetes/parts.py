@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from klassd.workflows.options import Needs
+from klassd.workflows.options import Needs, sides
 from klassd.workflows.pods.shape import (
     Claim,
     ConfigMapKey,
@@ -24,7 +24,7 @@ from klassd.workflows.pods.shape import (
     Value,
     Volume,
 )
-from klassd.workflows.rules.pods import NONE, sides
+from klassd.workflows.rules.pods import NONE
 
 
 def said(**fields: Any) -> dict[str, Any]:
@@ -91,7 +91,8 @@ def mounts(by_path: Mapping[str, Mount | None]) -> list[dict[str, Any]]:
     ]
 
 
-def resources(needs: Needs) -> dict[str, Any]:
+def resources(needs: Needs | None) -> dict[str, Any]:
+    needs = needs or Needs()
     amounts = {"cpu": needs.cpu, "memory": needs.memory, "ephemeral-storage": needs.ephemeral_storage, **needs.extended}
     both = {name: sides(amount) for name, amount in amounts.items() if amount is not None}
     return said(
@@ -100,7 +101,8 @@ def resources(needs: Needs) -> dict[str, Any]:
     )
 
 
-def pod_security(security: PodSecurity) -> dict[str, Any]:
+def pod_security(security: PodSecurity | None) -> dict[str, Any]:
+    security = security or PodSecurity()
     groups = security.supplemental_groups
     return said(
         runAsUser=security.run_as_user,
@@ -113,7 +115,8 @@ def pod_security(security: PodSecurity) -> dict[str, Any]:
     )
 
 
-def container_security(security: ContainerSecurity) -> dict[str, Any]:
+def container_security(security: ContainerSecurity | None) -> dict[str, Any]:
+    security = security or ContainerSecurity()
     return said(
         runAsUser=security.run_as_user,
         runAsGroup=security.run_as_group,

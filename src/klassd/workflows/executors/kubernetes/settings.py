@@ -7,8 +7,8 @@ from typing import Any, Literal
 import msgspec
 
 from klassd.workflows.errors import ConfigurationError
-from klassd.workflows.job_options import Resources
-from klassd.workflows.options import Needs, seconds
+from klassd.workflows.job_options import Resources, needs_of
+from klassd.workflows.options import seconds
 from klassd.workflows.pods import Pod
 from klassd.workflows.pods.shape import PodShape
 
@@ -16,9 +16,10 @@ Hazard = Literal["host_path", "host_network", "privileged"]
 
 
 class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[kubernetes]`` in klassd.toml; what is plain text or a number also as ``KLASSD_KUBERNETES_*``."""
+    """``[kubernetes]`` in klassd.toml, or ``KLASSD_KUBERNETES_*`` for what is text; image and namespace are settings of
+    their own."""
 
-    image: str | None = None  # of every job that names none of its own; also KLASSD_IMAGE
+    image: str | None = None  # of every job that names none of its own
     namespace: str | None = None  # where the pods run; default: the scheduler's own, or that of the kubeconfig's context
     kubeconfig: str | None = None  # path; default: the pod's own service account, then KUBECONFIG, then ~/.kube/config
     context: str | None = None  # of the kubeconfig; default: its current one
@@ -34,8 +35,9 @@ class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     def shape(self) -> PodShape:
         """What the executor says of every pod."""
         said = self.pod.shape if self.pod else PodShape()
-        needs = self.resources.needs if isinstance(self.resources, Resources) else Needs(unconstrained=bool(self.resources))
-        return msgspec.structs.replace(said, image=said.image or self.image, resources=needs)
+        return msgspec.structs.replace(
+            said, image=said.image or self.image, resources=None if self.resources is None else needs_of(self.resources)
+        )
 
     @property
     def active_seconds(self) -> float:
@@ -46,9 +48,10 @@ class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         return None if self.start_deadline is None else seconds(self.start_deadline, "start_deadline")
 
 
-def from_table(table: dict[str, Any]) -> KubernetesSettings:
-    """Of what the settings say. Raises ``ConfigurationError``."""
+def from_settings(settings: Any) -> KubernetesSettings:
+    """What ``klassd.workflows.settings`` says of it. Raises ``ConfigurationError``."""
+    plain = {name: value for name in ("image", "namespace") if (value := getattr(settings, name)) is not None}
     try:
-        return msgspec.convert(table, KubernetesSettings, strict=False)
-    except msgspec.ValidationError as error:
+        return msgspec.convert({**settings.kubernetes, **plain}, KubernetesSettings, strict=False)
+    except (msgspec.ValidationError, ConfigurationError) as error:
         raise ConfigurationError(f"[kubernetes] cannot be used: {error}") from error
