@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _CPU = re.compile(r"(\d+(?:\.\d+)?)(m?)")
 _BYTES = re.compile(r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?")
+_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)(m|Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?")
 _DECIMAL = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
 _BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50}
 _SCALE = _DECIMAL | _BINARY
@@ -115,6 +116,14 @@ def needs_of(given: Resources | Literal["unconstrained"]) -> Needs:
     return given.needs if isinstance(given, Resources) else Needs(unconstrained=True)
 
 
+def amount(text: str) -> float:
+    """A quantity as Kubernetes writes it, as a number."""
+    found = _AMOUNT.fullmatch(text)
+    if not found:
+        raise ValueError(f"{text!r} is no quantity: expected a number and a unit, such as '250m' or '1Gi'")
+    return float(found[1]) * _SCALE[found[2] or ""]
+
+
 def _quantity(name: str, value: Any, form: re.Pattern[str], expected: str) -> Iterator[str]:
     if value is None:
         return
@@ -123,7 +132,7 @@ def _quantity(name: str, value: Any, form: re.Pattern[str], expected: str) -> It
     if not found or not all(found):
         yield f"{name} is {value!r}: expected {expected}"
         return
-    amounts = [float(each[1]) * _SCALE[each[2] or ""] for each in found if isinstance(each, re.Match)]
+    amounts = [amount(part) for part in parts if part != "none"]
     if amounts != sorted(amounts):
         yield f"{name} is {value!r}: expected a request not larger than its limit"
 

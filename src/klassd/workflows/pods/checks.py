@@ -36,6 +36,7 @@ _KEY = re.compile(r"[-._A-Za-z0-9]{1,253}")
 _QUALIFIED = re.compile(rf"((?=.{{1,253}}/){LABEL}(\.{LABEL})*/)?[A-Za-z0-9]([-._A-Za-z0-9]{{0,61}}[A-Za-z0-9])?")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?)?")
 _PATH = re.compile(r"/[^:\0]*")
+_PLACE = re.compile(r"^field '(?:\[\.\.\.\])?\.?([^']*)': ")
 _IMAGE = re.compile(r"\S+")
 _SIZE = re.compile(r"\d+(\.\d+)?([KMGTP]i|[kMGTP])?")
 
@@ -75,7 +76,7 @@ def _type_problem(hint: Any, value: Any) -> str:
     try:
         decode(Field("", hint), msgspec.to_builtins(value))
     except (TypeError, ValueError) as error:
-        return str(error).removeprefix("field '': ")
+        return _PLACE.sub(lambda found: f"{found[1]} " if found[1] else "", str(error))
     return ""
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import reduce
 from typing import Any
 
 import msgspec
 
 from klassd.workflows.errors import LaunchRefused
-from klassd.workflows.executors.kubernetes import names, parts
+from klassd.workflows.executors.kubernetes import limits, names, parts
 from klassd.workflows.executors.kubernetes.defaults import DEFAULT, SECURITY
 from klassd.workflows.executors.kubernetes.delivery import Delivery, deliver
+from klassd.workflows.executors.kubernetes.overlay import overlaid
 from klassd.workflows.executors.kubernetes.parts import said
 from klassd.workflows.executors.kubernetes.settings import KubernetesSettings
 from klassd.workflows.order import Order
@@ -37,7 +39,10 @@ def render(order: Order, settings: KubernetesSettings) -> Rendered:
     shape = settled(merge(DEFAULT, settings.shape, order.pod or PodShape()))
     metadata = _metadata(order, settings)
     delivery = deliver(order, metadata)
-    template = _template(order, shape, metadata, delivery)
+    unpatched = _template(order, shape, metadata, delivery)
+    template = reduce(overlaid, [patch for patch in shape.patches if isinstance(patch, dict)], unpatched)
+    if problems := list(limits.problems(template, unpatched, settings.allow)):
+        raise LaunchRefused(f"there can be no such pod for {order.job}: {'; '.join(problems)}")
     return Rendered(job=_job(order, settings, metadata, template), objects=delivery.objects)
 
 
@@ -136,7 +141,7 @@ def _other(order: Order, shape: PodShape, name: str, container: ContainerShape) 
         imagePullPolicy=shape.image_pull_policy,
         command=list(container.command),
         args=list(container.args),
-        env=parts.variables(container.env),
+        env=[*parts.inputs(order), *parts.variables(container.env)],
         envFrom=parts.sources(container.env_from),
         resources=parts.resources(container.resources),
         volumeMounts=parts.mounts(container.mounts),

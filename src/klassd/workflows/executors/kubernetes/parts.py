@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from klassd.workflows.options import Needs, sides
+from klassd.workflows.order import Order
 from klassd.workflows.pods.shape import (
     Claim,
     ConfigMapKey,
@@ -25,6 +28,8 @@ from klassd.workflows.pods.shape import (
     Volume,
 )
 from klassd.workflows.rules.pods import NONE
+
+LARGE = 4096  # bytes of one variable
 
 
 def said(**fields: Any) -> dict[str, Any]:
@@ -49,6 +54,16 @@ def _value(value: Value) -> dict[str, Any]:
 def literal(text: str) -> str:
     """As the value of a variable that nothing is to be expanded in: Kubernetes reads ``$$`` as ``$``, ``$(X)`` as X's value."""
     return text.replace("$", "$$")
+
+
+def inputs(order: Order) -> list[dict[str, Any]]:
+    """The job's inputs for the containers beside it: text as it is, anything else as JSON. Large ones are for the job alone."""
+    texts = {f"KLASSD_INPUT_{name.upper()}": literal(_text(value)) for name, value in order.inputs.items()}
+    return [{"name": name, "value": text} for name, text in texts.items() if len(text) <= LARGE]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def sources(env_from: Mapping[str, Source | None]) -> list[dict[str, Any]]:
