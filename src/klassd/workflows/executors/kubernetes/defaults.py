@@ -10,12 +10,14 @@ from klassd.workflows.pods.shape import ContainerSecurity, EmptyDir, Mount, PodS
 
 NOBODY = 65532  # "nonroot" of the distroless images
 
+RESOURCES = Needs(cpu="100m/", memory="128Mi/512Mi", ephemeral_storage="256Mi/2Gi")
+
 SECURITY = ContainerSecurity(
     allow_privilege_escalation=False, read_only_root=True, privileged=False, drop_capabilities=("ALL",)
 )
 
 DEFAULT = PodShape(
-    resources=Needs(cpu="100m/", memory="128Mi/512Mi", ephemeral_storage="256Mi/2Gi"),
+    resources=RESOURCES,
     env={"HOME": "/tmp"},  # noqa: S108 - the only place that can be written to
     volumes={"tmp": EmptyDir(size="1Gi")},
     mounts={"/tmp": Mount("tmp")},  # noqa: S108

@@ -70,17 +70,24 @@ def _upside_down(spec: Mapping[str, Any]) -> Iterator[str]:
         resources = container.get("resources", {})
         for name, limit in resources.get("limits", {}).items():
             request = resources.get("requests", {}).get(name, limit)
-            if amount(request) > amount(limit):
+            if _exceeds(request, limit):
                 yield f"container {container.get('name')!r} requests {request} {name}, more than its limit of {limit}"
+
+
+def _exceeds(request: object, limit: object) -> bool:
+    try:
+        return amount(str(request)) > amount(str(limit))
+    except ValueError:  # of a patch, in a form that only Kubernetes knows
+        return False
 
 
 def _broken(template: Mapping[str, Any], unpatched: Mapping[str, Any]) -> Iterator[str]:
     """A patch that takes away what the outcome and the watch depend on."""
     worker = unpatched["spec"]["containers"][0]
-    now = next((each for each in template["spec"].get("containers", ()) if each.get("name") == worker["name"]), {})
-    yield from (
-        f"the patch changes {field} of the container {worker['name']!r}" for field in _KEPT if now.get(field) != worker[field]
-    )
+    now = {each.get("name"): each for each in template["spec"].get("containers", ())}.get(worker["name"], {})
+    for field in _KEPT:
+        if now.get(field) != worker[field]:
+            yield f"the patch changes {field} of the container {worker['name']!r}"
     if template["spec"].get("restartPolicy") != "Never":
         yield "the patch changes restartPolicy: an attempt runs once"
     labels = template.get("metadata", {}).get("labels", {})

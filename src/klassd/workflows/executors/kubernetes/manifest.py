@@ -11,11 +11,12 @@ import msgspec
 
 from klassd.workflows.errors import LaunchRefused
 from klassd.workflows.executors.kubernetes import limits, names, parts
-from klassd.workflows.executors.kubernetes.defaults import DEFAULT, SECURITY
+from klassd.workflows.executors.kubernetes.defaults import DEFAULT, RESOURCES, SECURITY
 from klassd.workflows.executors.kubernetes.delivery import Delivery, deliver
 from klassd.workflows.executors.kubernetes.overlay import overlaid
 from klassd.workflows.executors.kubernetes.parts import said
 from klassd.workflows.executors.kubernetes.settings import KubernetesSettings
+from klassd.workflows.options import Needs
 from klassd.workflows.order import Order
 from klassd.workflows.pods.shape import ContainerSecurity, ContainerShape, PodShape
 from klassd.workflows.rules.pods import merge, merge_security, settled
@@ -143,7 +144,7 @@ def _other(order: Order, shape: PodShape, name: str, container: ContainerShape) 
         args=list(container.args),
         env=[*parts.inputs(order), *parts.variables(container.env)],
         envFrom=parts.sources(container.env_from),
-        resources=parts.resources(container.resources),
+        resources=parts.resources((container.resources or Needs()).over(RESOURCES)),
         volumeMounts=parts.mounts(container.mounts),
         securityContext=parts.container_security(settled(merge_security(SECURITY, container.security or ContainerSecurity()))),
     )
