@@ -82,6 +82,8 @@ CONTAINERS = st.builds(
     security=st.none() | SECURITY,
 )
 
+PATCHES = st.sampled_from(["none", {"spec": {"hostname": "a"}}, {"spec": {"hostname": None}}])
+
 # One layer of any kind, clearings included.
 LAYERS = st.builds(
     PodShape,

@@ -61,7 +61,7 @@ EVERYTHING = Pod(
     mounts={"/cache": "cache", "/cert": Mount("cert", read_only=True), "/data": Mount("data", sub_path="in"), "/conf": "conf"},
     init_containers=[
         InitContainer(
-            name="fetch", image="fetch:1", command=["sh", "-c"], args=["wget $(KLASSD_INPUT_URL)"], mounts={"/c": "cache"}
+            name="fetch", image="fetch:1", command=["sh", "-c"], args=['wget "$KLASSD_INPUT_URL"'], mounts={"/c": "cache"}
         )
     ],
     sidecars=[Sidecar(name="proxy", image="proxy:1", resources=Resources(cpu="50m", memory="none"))],
@@ -149,7 +149,8 @@ def test_job_and_pod_bear_the_same_labels_and_nobody_can_take_them() -> None:
     shape = PodShape(labels={"klassd.dev/run": "another", "team": "sales"})  # stored before it was refused
     found = job(shape)
     ours = found["metadata"]["labels"]
-    assert found["spec"]["template"]["metadata"]["labels"] == {**ours, "team": "sales"} and ours["klassd.dev/run"] == RUN
+    assert found["spec"]["template"]["metadata"]["labels"] == ours
+    assert (ours["klassd.dev/run"], ours["team"]) == (RUN, "sales")
     assert ours.items() >= dict(each.split("=") for each in names.selector("klassd").split(",")).items()
 
 
@@ -228,7 +229,7 @@ def test_an_order_that_fits_nowhere_is_refused_with_the_cure() -> None:
 
 def test_init_containers_and_sidecars_find_the_inputs_in_variables() -> None:
     pod = Pod(init_containers=[InitContainer(name="i", env={"A": "a"})], sidecars=[Sidecar(name="s")])
-    found = spec(pod, inputs={"market": "dk", "days": [1, 2], "much": "x" * 5000, "money": "$5"})
+    found = spec(pod, inputs={"market": "dk", "days": [1, 2], "much": "x" * 5000, "money": "$5", "größe": 1, "zero": "\0"})
     expected = {"KLASSD_INPUT_MARKET": "dk", "KLASSD_INPUT_DAYS": "[1,2]", "KLASSD_INPUT_MONEY": "$$5"}
     assert variables(found["initContainers"][0]) == {**expected, "A": "a"}
     assert variables(found["containers"][1]) == expected
@@ -294,25 +295,18 @@ def test_a_mount_of_a_volume_that_no_layer_has_is_refused() -> None:
 
 
 def test_a_patch_reaches_what_has_no_option_of_its_own() -> None:
-    found = template(
-        Pod(
-            patch={
-                "metadata": {"annotations": {"sidecar.istio.io/inject": "false"}},
-                "spec": {
-                    "runtimeClassName": "gvisor",
-                    "enableServiceLinks": None,
-                    "containers": [
-                        {"name": "worker", "env": [{"name": "HOME", "value": "/home"}], "tty": True},
-                        {"name": "more", "image": "m"},
-                    ],
-                },
-            }
-        )
-    )
-    assert (
-        found["metadata"]["annotations"].items()
-        >= {"sidecar.istio.io/inject": "false", "klassd.dev/job": "shop:Report"}.items()
-    )
+    over = {"name": "worker", "env": [{"name": "HOME", "value": "/home"}], "tty": True}
+    patch = {
+        "metadata": {"annotations": {"example.org/mesh": "off"}},
+        "spec": {
+            "runtimeClassName": "gvisor",
+            "enableServiceLinks": None,
+            "containers": [over, {"name": "more", "image": "m"}],
+        },
+    }
+    found = template(Pod(patch=patch))
+    annotations = found["metadata"]["annotations"]
+    assert (annotations["example.org/mesh"], annotations["klassd.dev/job"]) == ("off", "shop:Report")
     assert found["spec"]["runtimeClassName"] == "gvisor" and "enableServiceLinks" not in found["spec"]
     one, more = found["spec"]["containers"]
     assert one["tty"] and one["image"] == "shop:1" and variables(one)["HOME"] == "/home" and "KLASSD_ORDER" in variables(one)
@@ -331,10 +325,10 @@ def test_patches_of_stronger_layers_go_over_those_of_weaker_ones() -> None:
         ({"spec": {"restartPolicy": "OnFailure"}}, "the patch changes restartPolicy"),
         (
             {"spec": {"containers": [{"name": "worker", "command": ["sh"]}]}},
-            "the patch changes command of the container 'worker'",
+            "the patch changes command of",
         ),
-        ({"spec": {"containers": [{"image": "x"}]}}, "the patch changes command of the container 'worker'"),
-        ({"spec": {"containers": None}}, "the patch changes command of the container 'worker'"),
+        ({"spec": {"containers": [{"image": "x"}]}}, "the patch changes command of"),
+        ({"spec": {"containers": None}}, "the patch changes command of"),
         ({"spec": {"containers": "none"}}, "the patch makes containers 'none': expected a list of objects"),
         ({"spec": {"volumes": [1]}}, r"the patch makes volumes \[1\]: expected a list of objects"),
         ({"spec": {"containers": [{"name": "worker", "resources": 5}]}}, "the patch makes resources of a container 5"),

@@ -113,6 +113,8 @@ def _variables(name: str, env: Mapping[str, Any]) -> Problems:
             yield f"{name} has {variable!r}: expected the name of a variable"
         if variable.startswith(OWN_VARIABLES) and not variable.startswith(FREE_VARIABLES):
             yield f"{name} has {variable!r}: {OWN_VARIABLES}* is the worker's, but for {FREE_VARIABLES}*; take another name"
+        if isinstance(value, str) and "\0" in value:
+            yield f"{name} {variable!r} is {value!r}: a variable cannot hold a zero byte"
         if isinstance(value, SecretKey | ConfigMapKey):
             yield from _is_object(f"the name in {name} {variable!r}", value.name)
             yield from _is_key(f"the key in {name} {variable!r}", value.key)

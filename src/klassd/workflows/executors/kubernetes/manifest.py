@@ -38,7 +38,7 @@ class Rendered(msgspec.Struct, frozen=True):
 def render(order: Order, settings: KubernetesSettings) -> Rendered:
     """Raises ``LaunchRefused`` with all reasons when there can be no such pod."""
     shape = settled(merge(DEFAULT, settings.shape, order.pod or PodShape()))
-    metadata = _metadata(order, settings)
+    metadata = _metadata(order, shape, settings)
     delivery = deliver(order, metadata)
     unpatched = _template(order, shape, metadata, delivery)
     template = reduce(overlaid, [patch for patch in shape.patches if isinstance(patch, dict)], unpatched)
@@ -47,11 +47,11 @@ def render(order: Order, settings: KubernetesSettings) -> Rendered:
     return Rendered(job=_job(order, settings, metadata, template), objects=delivery.objects)
 
 
-def _metadata(order: Order, settings: KubernetesSettings) -> dict[str, Any]:
+def _metadata(order: Order, shape: PodShape, settings: KubernetesSettings) -> dict[str, Any]:
     return said(
         name=names.job_name(order.execution_id),
         namespace=settings.namespace,
-        labels=names.labels(order, settings.instance),
+        labels=_texts(shape.labels) | names.labels(order, settings.instance),
         annotations=names.full_names(order),
     )
 
@@ -62,6 +62,7 @@ def _job(order: Order, settings: KubernetesSettings, metadata: dict[str, Any], t
         "backoffLimit": 0,
         "parallelism": 1,
         "completions": 1,
+        "podReplacementPolicy": "Failed",  # from 1.28 on, earlier ones pass over it: no second pod beside one that is ending
         "activeDeadlineSeconds": active_deadline(order, settings),
         "template": template,
     }
@@ -79,7 +80,7 @@ def active_deadline(order: Order, settings: KubernetesSettings) -> int:
 def _template(order: Order, shape: PodShape, metadata: dict[str, Any], delivery: Delivery) -> dict[str, Any]:
     return {
         "metadata": {
-            "labels": _texts(shape.labels) | metadata["labels"],
+            "labels": metadata["labels"],
             "annotations": _texts(shape.annotations) | metadata["annotations"],
         },
         "spec": _pod(order, shape, delivery),

@@ -29,7 +29,7 @@ from klassd.workflows.pods.shape import (
 )
 from klassd.workflows.rules.pods import NONE
 
-LARGE = 4096  # bytes of one variable
+LARGE = 4096  # characters of one variable
 
 
 def said(**fields: Any) -> dict[str, Any]:
@@ -57,9 +57,10 @@ def literal(text: str) -> str:
 
 
 def inputs(order: Order) -> list[dict[str, Any]]:
-    """The job's inputs for the containers beside it: text as it is, anything else as JSON. Large ones are for the job alone."""
-    texts = {f"KLASSD_INPUT_{name.upper()}": literal(_text(value)) for name, value in order.inputs.items()}
-    return [{"name": name, "value": text} for name, text in texts.items() if len(text) <= LARGE]
+    """The job's inputs for the containers beside it: text as it is, anything else as JSON. What no variable can hold, or
+    should, is for the job alone."""
+    texts = {f"KLASSD_INPUT_{name.upper()}": _text(value) for name, value in order.inputs.items() if name.isascii()}
+    return [{"name": name, "value": literal(text)} for name, text in texts.items() if len(text) <= LARGE and "\0" not in text]
 
 
 def _text(value: Any) -> str:
