@@ -31,6 +31,12 @@ class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     pod: Pod | None = None  # what pods look like unless the job says otherwise
     resources: Resources | Literal["unconstrained"] | None = None  # of jobs that ask for none
 
+    def __post_init__(self) -> None:
+        try:
+            _ = self.active_seconds, self.start_seconds
+        except ValueError as error:
+            raise ConfigurationError(f"Kubernetes: {error}") from None
+
     @property
     def shape(self) -> PodShape:
         """What the executor says of every pod."""
