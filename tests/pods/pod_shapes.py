@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from klassd.workflows import Resources
 from klassd.workflows.options import Needs
+from klassd.workflows.pod_shape import ALL
 from klassd.workflows.pods import (
     Claim,
     ConfigMapKey,
@@ -28,7 +29,6 @@ from klassd.workflows.pods import (
     Sidecar,
     Toleration,
 )
-from klassd.workflows.pods.shape import ALL
 
 NAMES = st.sampled_from(["a", "b", "c", "d-1"])
 PATHS = st.sampled_from(["/a", "/b/c", "/var/lib/d"])

@@ -11,8 +11,8 @@ from pod_shapes import LAYERS, NEEDS
 
 from klassd.workflows.model.workflow import Node
 from klassd.workflows.options import Needs, Options
+from klassd.workflows.pod_shape import ALL
 from klassd.workflows.pods import ContainerSecurity, ContainerShape, EmptyDir, Mount, PodSecurity, PodShape, Toleration
-from klassd.workflows.pods.shape import ALL
 from klassd.workflows.rules.pods import asked, merge, settled
 
 SCALARS = ("image", "priority_class", "service_account", "image_pull_policy", "service_account_token", "host_network")

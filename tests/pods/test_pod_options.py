@@ -15,6 +15,7 @@ from klassd.workflows.errors import ConfigurationError, InvalidWorkflow
 from klassd.workflows.executors.kubernetes.settings import KubernetesSettings, from_settings
 from klassd.workflows.job import job_info
 from klassd.workflows.options import Needs
+from klassd.workflows.pod_shape import ALL
 from klassd.workflows.pods import (
     Claim,
     ConfigMapKey,
@@ -33,7 +34,6 @@ from klassd.workflows.pods import (
     Sidecar,
     Toleration,
 )
-from klassd.workflows.pods.shape import ALL
 from klassd.workflows.settings import load
 from klassd.workflows.stores.memory import MemoryStore
 from klassd.workflows.system import SystemClock

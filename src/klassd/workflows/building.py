@@ -15,7 +15,7 @@ from klassd.workflows.job_options import checked, merged
 from klassd.workflows.model import workflow as model
 from klassd.workflows.nodes import Node
 from klassd.workflows.options import Options
-from klassd.workflows.pods.shape import PodShape
+from klassd.workflows.pod_shape import PodShape
 from klassd.workflows.references import Reference, ReferenceMisuse, Wire, condition, wire_of
 from klassd.workflows.rules.pods import merge
 from klassd.workflows.shapes import element

@@ -39,7 +39,7 @@ from klassd.workflows.job_options import ClassOptions, Resources, Retry, checked
 from klassd.workflows.options import Options
 
 if TYPE_CHECKING:
-    from klassd.workflows.pods import PodShape
+    from klassd.workflows.pod_shape import PodShape
 
 P = ParamSpec("P")
 R = TypeVar("R")

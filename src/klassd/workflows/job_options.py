@@ -15,7 +15,8 @@ from klassd.workflows.importable import near
 from klassd.workflows.options import RETRYABLE, Needs, Options, RetryPolicy, seconds, sides
 
 if TYPE_CHECKING:
-    from klassd.workflows.pods import Pod, PodShape
+    from klassd.workflows.pod_shape import PodShape
+    from klassd.workflows.pods import Pod
 
 _CPU = re.compile(r"(\d+(?:\.\d+)?)(m?)")
 _BYTES = re.compile(r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
-    from klassd.workflows.pods.shape import PodShape
+    from klassd.workflows.pod_shape import PodShape
 else:  # a worker never gets one, and does not pay for the import
     PodShape = Any
 

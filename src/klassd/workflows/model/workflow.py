@@ -19,7 +19,7 @@ from typing import Any, Literal
 import msgspec
 
 from klassd.workflows.options import Options
-from klassd.workflows.pods.shape import PodShape
+from klassd.workflows.pod_shape import PodShape
 
 
 class Compare(msgspec.Struct, frozen=True, tag="compare"):

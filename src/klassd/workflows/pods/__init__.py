@@ -5,8 +5,7 @@ Kept out of every worker that has nothing to do with pods: only the scheduler's 
 
 from __future__ import annotations
 
-from klassd.workflows.pods.pod import InitContainer, Pod, Sidecar
-from klassd.workflows.pods.shape import (
+from klassd.workflows.pod_shape import (
     Claim,
     ConfigMapKey,
     ConfigMapVolume,
@@ -24,6 +23,7 @@ from klassd.workflows.pods.shape import (
     SecretVolume,
     Toleration,
 )
+from klassd.workflows.pods.pod import InitContainer, Pod, Sidecar
 
 __all__ = [
     "Claim",

@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from klassd.workflows.fields import Field, decode
-from klassd.workflows.pods.shape import (
+from klassd.workflows.pod_shape import (
     Claim,
     ConfigMapKey,
     ConfigMapVolume,
@@ -28,17 +28,18 @@ from klassd.workflows.pods.shape import (
 
 Problems = Iterator[str]
 
+# Compiled on first use: a worker that meets a Pod pays for what that pod has.
 LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
-_NAME = re.compile(LABEL)
-_OBJECT = re.compile(rf"(?=.{{1,253}}$){LABEL}(\.{LABEL})*")
-_VARIABLE = re.compile(r"[-._A-Za-z][-._A-Za-z0-9]*")
-_KEY = re.compile(r"[-._A-Za-z0-9]{1,253}")
-_QUALIFIED = re.compile(rf"((?=.{{1,253}}/){LABEL}(\.{LABEL})*/)?[A-Za-z0-9]([-._A-Za-z0-9]{{0,61}}[A-Za-z0-9])?")
-_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?)?")
-_PATH = re.compile(r"/[^:\0]*")
-_PLACE = re.compile(r"^field '(?:\[\.\.\.\])?\.?([^']*)': ")
-_IMAGE = re.compile(r"\S+")
-_SIZE = re.compile(r"\d+(\.\d+)?([KMGTP]i|[kMGTP])?")
+_NAME = LABEL
+_OBJECT = rf"(?=.{{1,253}}$){LABEL}(\.{LABEL})*"
+_VARIABLE = r"[-._A-Za-z][-._A-Za-z0-9]*"
+_KEY = r"[-._A-Za-z0-9]{1,253}"
+_QUALIFIED = rf"((?=.{{1,253}}/){LABEL}(\.{LABEL})*/)?[A-Za-z0-9]([-._A-Za-z0-9]{{0,61}}[A-Za-z0-9])?"
+_LABEL_VALUE = r"([A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?)?"
+_PATH = r"/[^:\0]*"
+_PLACE = r"^field '(?:\[\.\.\.\])?\.?([^']*)': "
+_IMAGE = r"\S+"
+_SIZE = r"\d+(\.\d+)?([KMGTP]i|[kMGTP])?"
 
 OWN_DOMAIN, OWN_VARIABLES, FREE_VARIABLES = "klassd.dev", "KLASSD_", "KLASSD_JOB_"
 RESERVED_CONTAINER, RESERVED_VOLUME, RESERVED_PATH = "worker", "klassd-order", "/run/klassd"
@@ -76,16 +77,16 @@ def _type_problem(hint: Any, value: Any) -> str:
     try:
         decode(Field("", hint), msgspec.to_builtins(value))
     except (TypeError, ValueError) as error:
-        return _PLACE.sub(lambda found: f"{found[1]} " if found[1] else "", str(error))
+        return re.sub(_PLACE, lambda found: f"{found[1]} " if found[1] else "", str(error))
     return ""
 
 
 # -- rules: the name of a field and its value to problems -----------------------------------------------------------
 
 
-def _is(form: re.Pattern[str], expected: str) -> Callable[[str, Any], Problems]:
+def _is(form: str, expected: str) -> Callable[[str, Any], Problems]:
     def check(name: str, text: str) -> Problems:
-        if not form.fullmatch(text):
+        if not re.fullmatch(form, text):
             yield f"{name} is {text!r}: expected {expected}"
 
     return check
@@ -109,7 +110,7 @@ _is_size = _is(_SIZE, "a size such as '512Mi'")
 
 def _variables(name: str, env: Mapping[str, Any]) -> Problems:
     for variable, value in env.items():
-        if not _VARIABLE.fullmatch(variable):
+        if not re.fullmatch(_VARIABLE, variable):
             yield f"{name} has {variable!r}: expected the name of a variable"
         if variable.startswith(OWN_VARIABLES) and not variable.startswith(FREE_VARIABLES):
             yield f"{name} has {variable!r}: {OWN_VARIABLES}* is the worker's, but for {FREE_VARIABLES}*; take another name"
@@ -122,7 +123,7 @@ def _variables(name: str, env: Mapping[str, Any]) -> Problems:
 
 def _source(name: str, source: Any) -> Problems:
     yield from _is_object(f"the name in {name}", source.name)
-    if source.prefix and not _VARIABLE.fullmatch(source.prefix):
+    if source.prefix and not re.fullmatch(_VARIABLE, source.prefix):
         yield f"the prefix in {name} is {source.prefix!r}: expected the beginning of a variable's name"
 
 
@@ -164,7 +165,7 @@ def _containers(name: str, containers: Sequence[Any]) -> Problems:
 def _labels(name: str, labels: Mapping[str, str | None]) -> Problems:
     for key, value in labels.items():
         yield from _qualified(name, key)
-        if value is not None and not _LABEL_VALUE.fullmatch(value):
+        if value is not None and not re.fullmatch(_LABEL_VALUE, value):
             rule = "at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends"
             yield f"{name} {key!r} is {value!r}: expected {rule}"
 
@@ -175,7 +176,7 @@ def _annotations(name: str, annotations: Mapping[str, str | None]) -> Problems:
 
 
 def _qualified(name: str, key: str) -> Problems:
-    if not _QUALIFIED.fullmatch(key):
+    if not re.fullmatch(_QUALIFIED, key):
         yield f"{name} has {key!r}: expected a name such as 'team' or 'example.org/team'"
     elif name != "node_selector" and key.partition("/")[0].endswith(OWN_DOMAIN):
         yield f"{name} has {key!r}: {OWN_DOMAIN} is ours; take a domain of your own"

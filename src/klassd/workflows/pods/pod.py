@@ -9,8 +9,7 @@ import msgspec
 
 from klassd.workflows.errors import ConfigurationError
 from klassd.workflows.job_options import Resources, needs_of
-from klassd.workflows.pods import checks
-from klassd.workflows.pods.shape import (
+from klassd.workflows.pod_shape import (
     ALL,
     Cleared,
     ContainerSecurity,
@@ -24,6 +23,7 @@ from klassd.workflows.pods.shape import (
     Value,
     Volume,
 )
+from klassd.workflows.pods import checks
 
 NONE = "none"
 

@@ -14,7 +14,7 @@ import msgspec
 
 from klassd.workflows.model.workflow import Node
 from klassd.workflows.options import Needs
-from klassd.workflows.pods.shape import ALL, ContainerSecurity, ContainerShape, PodSecurity, PodShape
+from klassd.workflows.pod_shape import ALL, ContainerSecurity, ContainerShape, PodSecurity, PodShape
 
 S = TypeVar("S", bound=msgspec.Struct)
 

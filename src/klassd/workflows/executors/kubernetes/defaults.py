@@ -6,7 +6,7 @@ A shape like any other, the weakest layer: each part of it is changed as any par
 from __future__ import annotations
 
 from klassd.workflows.options import Needs
-from klassd.workflows.pods.shape import ContainerSecurity, EmptyDir, Mount, PodSecurity, PodShape
+from klassd.workflows.pod_shape import ContainerSecurity, EmptyDir, Mount, PodSecurity, PodShape
 
 NOBODY = 65532  # "nonroot" of the distroless images
 

@@ -18,7 +18,7 @@ from klassd.workflows.executors.kubernetes.parts import said
 from klassd.workflows.executors.kubernetes.settings import KubernetesSettings
 from klassd.workflows.options import Needs
 from klassd.workflows.order import Order
-from klassd.workflows.pods.shape import ContainerSecurity, ContainerShape, PodShape
+from klassd.workflows.pod_shape import ContainerSecurity, ContainerShape, PodShape
 from klassd.workflows.rules.pods import merge, merge_security, settled
 
 WORKER = "worker"  # the container that works; its end is the execution's end

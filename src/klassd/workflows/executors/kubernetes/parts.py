@@ -9,7 +9,7 @@ import msgspec
 
 from klassd.workflows.options import Needs, sides
 from klassd.workflows.order import Order
-from klassd.workflows.pods.shape import (
+from klassd.workflows.pod_shape import (
     Claim,
     ConfigMapKey,
     ConfigMapVolume,

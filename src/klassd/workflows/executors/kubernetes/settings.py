@@ -9,8 +9,8 @@ import msgspec
 from klassd.workflows.errors import ConfigurationError
 from klassd.workflows.job_options import Resources, needs_of
 from klassd.workflows.options import seconds
+from klassd.workflows.pod_shape import PodShape
 from klassd.workflows.pods import Pod
-from klassd.workflows.pods.shape import PodShape
 
 Hazard = Literal["host_path", "host_network", "privileged"]
 
