@@ -291,6 +291,11 @@ def test_a_mount_of_a_volume_that_no_layer_has_is_refused() -> None:
         job(Pod(mounts={"/x": "gone"}))
 
 
+def test_containers_of_one_name_from_two_layers_are_refused() -> None:
+    with pytest.raises(LaunchRefused, match="2 containers are named 'proxy'"):
+        job(Pod(init_containers=[InitContainer(name="proxy")]), {"pod": Pod(sidecars=[Sidecar(name="proxy")])})
+
+
 # -- patches -----------------------------------------------------------------------------------------------------------
 
 

@@ -18,9 +18,11 @@ from klassd.workflows.pod_shape import (
     Claim,
     ConfigMapKey,
     ConfigMapVolume,
+    ContainerSecurity,
     EmptyDir,
     HostPath,
     Mount,
+    PodSecurity,
     SecretKey,
     SecretVolume,
     Toleration,
@@ -32,12 +34,13 @@ Problems = Iterator[str]
 LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _NAME = LABEL
 _OBJECT = rf"(?=.{{1,253}}$){LABEL}(\.{LABEL})*"
-_VARIABLE = r"[-._A-Za-z][-._A-Za-z0-9]*"
-_KEY = r"[-._A-Za-z0-9]{1,253}"
+_VARIABLE = r"(?!\.\.?$|\.\.)[-._A-Za-z][-._A-Za-z0-9]*"
+_KEY = r"(?!\.\.?$|\.\.)[-._A-Za-z0-9]{1,253}"
 _QUALIFIED = rf"((?=.{{1,253}}/){LABEL}(\.{LABEL})*/)?[A-Za-z0-9]([-._A-Za-z0-9]{{0,61}}[A-Za-z0-9])?"
 _LABEL_VALUE = r"([A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?)?"
 _PATH = r"/[^:\0]*"
 _PLACE = r"^field '(?:\[\.\.\.\])?\.?([^']*)': "
+_INSIDE = r"(?!/)(?!(.*/)?\.\.(/|$)).+"
 _IMAGE = r"\S+"
 _SIZE = r"\d+(\.\d+)?([KMGTP]i|[kMGTP])?"
 
@@ -102,9 +105,11 @@ def _each(check: Callable[[str, Any], Problems]) -> Callable[[str, Any], Problem
 
 _is_image = _is(_IMAGE, "an image reference such as 'registry/image:tag'")
 _is_name = _is(_NAME, _NAME_RULE)
+_is_label_value = _is(_LABEL_VALUE, "at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends")
 _is_object = _is(_OBJECT, _OBJECT_RULE)
 _is_key = _is(_KEY, "a key: letters, digits, '-', '_' and '.'")
 _is_path = _is(_PATH, "an absolute path without ':'")
+_is_inside = _is(_INSIDE, "a relative path without '..'")
 _is_size = _is(_SIZE, "a size such as '512Mi'")
 
 
@@ -138,6 +143,10 @@ def _volumes(name: str, volumes: Mapping[str, Any]) -> Problems:
             yield from _is_path(f"the path in {name} {volume!r}", what.path)
         elif isinstance(what, SecretVolume | ConfigMapVolume | Claim):
             yield from _is_object(f"the name in {name} {volume!r}", what.name)
+        if isinstance(what, SecretVolume | ConfigMapVolume):
+            for key, path in what.items.items():
+                yield from _is_key(f"a key in {name} {volume!r}", key)
+                yield from _is_inside(f"the path of {key!r} in {name} {volume!r}", path)
 
 
 def _mounts(name: str, mounts: Mapping[str, Any]) -> Problems:
@@ -145,6 +154,8 @@ def _mounts(name: str, mounts: Mapping[str, Any]) -> Problems:
         yield from _is_path(f"a path in {name}", path)
         if f"{path}/".startswith(f"{RESERVED_PATH}/"):
             yield f"{name} has {path!r}: that is where the worker finds its order; take another path"
+        if isinstance(mount, Mount):
+            yield from _is_inside(f"the sub_path in {name} {path!r}", mount.sub_path or ".")
         if mount is not None:
             yield from _is_name(f"the volume in {name} {path!r}", mount.volume if isinstance(mount, Mount) else mount)
 
@@ -158,16 +169,15 @@ def _containers(name: str, containers: Sequence[Any]) -> Problems:
             yield f"{place}: the name is taken"
         for field, check in _CONTAINER_RULES.items():
             value = getattr(each, field)
-            if value is not None:
+            if value is not None and value != "none":
                 yield from check(f"{place}: {field}", value)
 
 
 def _labels(name: str, labels: Mapping[str, str | None]) -> Problems:
     for key, value in labels.items():
         yield from _qualified(name, key)
-        if value is not None and not re.fullmatch(_LABEL_VALUE, value):
-            rule = "at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends"
-            yield f"{name} {key!r} is {value!r}: expected {rule}"
+        if value is not None:
+            yield from _is_label_value(f"{name} {key!r}", value)
 
 
 def _annotations(name: str, annotations: Mapping[str, str | None]) -> Problems:
@@ -183,6 +193,10 @@ def _qualified(name: str, key: str) -> Problems:
 
 
 def _toleration(name: str, toleration: Toleration) -> Problems:
+    if toleration.key is not None and not re.fullmatch(_QUALIFIED, toleration.key):
+        yield f"{name} has the key {toleration.key!r}: expected that of a taint, such as 'gpu' or 'example.org/gpu'"
+    if toleration.value is not None:
+        yield from _is_label_value(f"the value in {name}", toleration.value)
     if toleration.key is None and toleration.value is not None:
         yield f"{name} has the value {toleration.value!r} and no key: expected both, or neither to tolerate every taint"
     if toleration.seconds is not None and toleration.effect != "NoExecute":
@@ -195,11 +209,15 @@ def _affinity(name: str, affinity: Mapping[str, Any]) -> Problems:
             yield f"{name} has {key!r}: expected {', '.join(_AFFINITIES)}, as Kubernetes writes them"
 
 
-def _ids(name: str, security: Any) -> Problems:
-    for field in ("run_as_user", "run_as_group", "fs_group"):
-        number = getattr(security, field, None)
+def _security(name: str, security: PodSecurity | ContainerSecurity) -> Problems:
+    numbers = [security.run_as_user, security.run_as_group]
+    if isinstance(security, PodSecurity):
+        numbers += [security.fs_group, *(security.supplemental_groups or ())]
+    for number in numbers:
         if isinstance(number, int) and not 0 <= number < 2**31:
-            yield f"{name}: {field} is {number}: expected a number of 0 or more"
+            yield f"{name} has the user or group {number}: expected a number from 0 to {2**31 - 1}"
+    if security.seccomp is not None:
+        yield from _is_inside(f"{name}: seccomp", security.seccomp)
 
 
 def _patch(name: str, patch: Mapping[str, Any]) -> Problems:
@@ -213,7 +231,7 @@ _CONTAINER_RULES: dict[str, Callable[[str, Any], Problems]] = {
     "env": _variables,
     "env_from": _each(_source),
     "mounts": _mounts,
-    "security": _ids,
+    "security": _security,
 }
 
 _RULES: dict[str, Callable[[str, Any], Problems]] = {
@@ -221,7 +239,7 @@ _RULES: dict[str, Callable[[str, Any], Problems]] = {
     "volumes": _volumes,
     "init_containers": _containers,
     "sidecars": _containers,
-    "pod_security": _ids,
+    "pod_security": _security,
     "labels": _labels,
     "annotations": _annotations,
     "node_selector": _labels,

@@ -20,6 +20,7 @@ def problems(template: Mapping[str, Any], unpatched: Mapping[str, Any], allowed:
         yield from misshapen
         return
     yield from _hazards(spec, allowed)
+    yield from _namesakes(spec)
     yield from _unbound(spec)
     yield from _upside_down(spec)
     yield from _broken(template, unpatched)
@@ -51,6 +52,11 @@ def _hazards(spec: Mapping[str, Any], allowed: Sequence[str]) -> Iterator[str]:
     for hazard, what in found.items():
         if what and hazard not in allowed:
             yield f"{hazard} ({', '.join(map(str, what))}) is not allowed here: the executor needs allow = [{hazard!r}]"
+
+
+def _namesakes(spec: Mapping[str, Any]) -> Iterator[str]:
+    names = [each.get("name") for each in containers(spec)]
+    yield from (f"{names.count(name)} containers are named {name!r}" for name in dict.fromkeys(names) if names.count(name) > 1)
 
 
 def _unbound(spec: Mapping[str, Any]) -> Iterator[str]:

@@ -22,7 +22,7 @@ from klassd.workflows.pod_shape import ContainerSecurity, ContainerShape, PodSha
 from klassd.workflows.rules.pods import merge, merge_security, settled
 
 WORKER = "worker"  # the container that works; its end is the execution's end
-COMMAND = ("python", "-m", "klassd.workflows.worker", "run")
+COMMAND = ("python3", "-m", "klassd.workflows.worker", "run")
 TERMINATION_LOG = "/dev/termination-log"
 LAST_WORDS = 5  # seconds after the job's own grace for the supervisor to say what came of it
 SPARE = 60  # seconds that a Job outlives what a living scheduler would allow it
