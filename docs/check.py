@@ -16,12 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import faults
+import yaml
 
 import klassd.workflows
 from klassd.workflows import settings
 from klassd.workflows.cli.arguments import COMMANDS
+from klassd.workflows.executors.kubernetes import settings as kubernetes
+from klassd.workflows.executors.kubernetes.manifest import render
+from klassd.workflows.executors.kubernetes.settings import KubernetesSettings
 from klassd.workflows.model import states
 from klassd.workflows.model.states import Cause
+from klassd.workflows.order import Order
 from klassd.workflows.rules.lifecycle import TABLES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,7 +35,7 @@ _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```.*?^```", re.S | re.M)
 _VARIABLE = re.compile(r"\bKLASSD_[A-Z_]+\b")
 _COMMAND = re.compile(r"(?:^\$ |`)klassd ([a-z]+)", re.M)
-_OTHER_VARIABLES = ("KLASSD_JOB_", "KLASSD_TEST_", "KLASSD_CRASH_AT")  # the environment of jobs and of our own tests
+_OTHER_VARIABLES = ("KLASSD_JOB_", "KLASSD_INPUT_", "KLASSD_TEST_", "KLASSD_CRASH_AT")  # of jobs and of our own tests
 
 
 def main(root: Path = ROOT, write: bool = False) -> list[str]:
@@ -70,6 +75,7 @@ def broken_links(path: Path, text: str) -> Iterator[str]:
 
 def unknown_names(text: str) -> Iterator[str]:
     known = {f"KLASSD_{name.upper()}" for name in settings.Settings.__struct_fields__}
+    known |= {f"KLASSD_KUBERNETES_{name.upper()}" for name in KubernetesSettings.__struct_fields__}
     for name in sorted(set(_VARIABLE.findall(text)) - known):
         if not name.startswith(_OTHER_VARIABLES):
             yield f"there is no variable {name}"
@@ -114,12 +120,26 @@ def _causes() -> str:
 
 def _settings() -> str:
     rows = []
-    for name, text in _commented(settings.__file__, r"(\w+): [^=#]+ = [^#]+"):
+    for name, text in _commented(settings.__file__, r"(\w+): [^=#\n]+ = [^#\n]+"):
         variable = f"`KLASSD_{name.upper()}`" if name in settings._READERS else "only in the file"
         rows.append(_row(f"`{name}`", variable, text))
     known = [name for name in settings.Settings.__struct_fields__ if not any(row.startswith(f"| `{name}`") for row in rows)]
     rows += [_row(f"`{name}`", f"`KLASSD_{name.upper()}`", "") for name in known]
     return _table("setting", "variable | it means", rows)
+
+
+def _kubernetes() -> str:
+    found = dict(_commented(kubernetes.__file__, r"(\w+): [^=#\n]+ = [^#\n]+"))
+    own = [name for name in found if name not in settings.Settings.__struct_fields__ or name == "resources"]
+    return _table("setting", "it means", [_row(f"`{name}`", found[name]) for name in own])
+
+
+def _default_pod() -> str:
+    """Of a job that says nothing; what tells it from other executions is left out."""
+    order = Order(execution_id="run-0-0-1", run_id="run", node="report", job="shop:Report", source="shop:Report")
+    spec = render(order, KubernetesSettings(image="registry/shop:1")).job["spec"]["template"]["spec"]
+    spec["containers"][0]["env"] = [each for each in spec["containers"][0]["env"] if not each["name"].startswith("KLASSD_")]
+    return f"```yaml\n{yaml.safe_dump(spec, sort_keys=False)}```\n"
 
 
 def _commands() -> str:
@@ -156,6 +176,8 @@ GENERATED: dict[str, Callable[[], str]] = {
     "figures": _figures,
     "proof": _proof,
     "settings": _settings,
+    "settings of kubernetes": _kubernetes,
+    "default pod": _default_pod,
     "commands": _commands,
 }
 

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from klassd.workflows.errors import ConfigurationError
+from klassd.workflows.options import Needs
 from klassd.workflows.settings import load
 
 
@@ -29,6 +30,11 @@ def test_the_embedded_store_and_the_artifacts_lie_in_the_state_directory(tmp_pat
         ("", {"KLASSD_LEASE": "soon"}, "KLASSD_LEASE"),
         ("", {"KLASSD_LEASE": "10ms"}, "at least 1 s"),
         ("", {"KLASSD_START": "teleport"}, "'fork'"),
+        ('[resources."shop:Report"]\ncpu = "lots"', {}, "resources of 'shop:Report' cannot be used: Resources: cpu is 'lots'"),
+        ('[resources."shop:Report"]\nmemory = 5', {}, "resources of 'shop:Report' .*Expected `str"),
+        ('[resources."shop:Report"]\nram = "1Gi"', {}, "resources of 'shop:Report' .*unknown field `ram`"),
+        ('resources = "unconstrained"', {}, "Expected `object`"),
+        ('kubernetes = "here"', {}, "Expected `object`"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named_with_its_place(
@@ -37,3 +43,13 @@ def test_a_setting_that_cannot_be_used_is_named_with_its_place(
     (tmp_path / "klassd.toml").write_text(file)
     with pytest.raises(ConfigurationError, match=expected):
         load({}, env, str(tmp_path))
+
+
+def test_resources_are_configured_by_job(tmp_path: Path) -> None:
+    (tmp_path / "klassd.toml").write_text(
+        '[resources]\n"shop:Small" = "unconstrained"\n[resources."shop:Report"]\ncpu = "250m/1"\nextended = {"x.org/gpu" = 1}\n'
+    )
+    assert load({}, {}, str(tmp_path)).needs == {
+        "shop:Small": Needs(unconstrained=True),
+        "shop:Report": Needs(cpu="250m/1", extended={"x.org/gpu": "1"}),
+    }

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 import msgspec
 import pytest
 
-from klassd.workflows import Artifact, InvalidInput, Job, Resources, Retry
+from klassd.workflows import Artifact, InvalidInput, Job, Pod, Resources, Retry
 from klassd.workflows.errors import ConfigurationError
 from klassd.workflows.job import is_job, job_info
 from klassd.workflows.options import Needs, Options, RetryPolicy
+from klassd.workflows.pods import PodShape
 
 if TYPE_CHECKING:
     from klassd.workflows import JobContext
@@ -93,6 +94,25 @@ def test_a_subclass_inherits_options_one_by_one_but_never_the_key() -> None:
     assert job_info(Report).options.queue == "reports"
 
 
+def test_a_subclass_inherits_resources_one_by_one() -> None:
+    class Large(Report, resources=Resources(memory="/8Gi", extended={"nvidia.com/gpu": 1})): ...
+
+    class Free(Large, resources="unconstrained"): ...
+
+    expected = Needs(cpu="250m/1", memory="256Mi/8Gi", extended={"nvidia.com/gpu": "1"})
+    assert job_info(Large).options.resources == expected
+    assert job_info(Free).options.resources == Needs(unconstrained=True)
+
+
+def test_the_pods_of_a_class_are_what_it_and_its_bases_say_the_strongest_last() -> None:
+    class Based(Report, pod=Pod(image="base:1")): ...
+
+    class Derived(Based, pod=Pod(env={"A": "a"})): ...
+
+    assert job_info(Derived).pods == (PodShape(image="base:1"), PodShape(env={"A": "a"}))
+    assert job_info(Report).pods == ()
+
+
 def test_a_subclass_can_take_an_inherited_limit_away() -> None:
     class Endless(Report, timeout=None): ...
 
@@ -137,7 +157,11 @@ def test_a_context_imported_for_the_type_checker_only_does_no_harm() -> None:
         ({"grace": -1}, "Bad: grace is -1: expected a duration"),
         ({"start_deadline": True}, "Bad: start_deadline is True: expected a duration"),
         ({"retry": 3}, "Bad: retry is 3: expected Retry(times, backoff='10s..5m')"),
-        ({"resources": "1"}, "Bad: resources is '1': expected Resources(cpu='250m/1', memory='256Mi/512Mi')"),
+        (
+            {"resources": "1"},
+            "Bad: resources is '1': expected Resources(cpu='250m/1', memory='256Mi/512Mi') or 'unconstrained'",
+        ),
+        ({"pod": {"image": "x"}}, "Bad: pod is {'image': 'x'}: expected Pod(image=..., env=..., ...)"),
         ({"queue": ""}, "Bad: queue is '': expected a name of 1 to 200 printable characters"),
         ({"key": "a\nb"}, "Bad: key is 'a\\nb': expected a name"),
         ({"priority": "high"}, "Bad: priority is 'high': expected a whole number; higher goes first"),

@@ -53,10 +53,18 @@ def test_a_wrong_retry_is_refused(options: dict[str, Any], message: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("cpu", "memory"), [("1", None), ("250m/1", "256Mi/512Mi"), ("0.5", "1G/1Gi"), ("none", "1Gi/none"), (None, None)]
+    ("cpu", "memory"),
+    [("1", None), ("250m/1", "256Mi/512Mi"), ("0.5", "1G/1Gi"), ("none", "1Gi/none"), ("/1", "1Gi/"), (None, None)],
 )
 def test_resources_are_kept_as_written(cpu: str | None, memory: str | None) -> None:
     assert Resources(cpu=cpu, memory=memory).needs == Needs(cpu=cpu, memory=memory)
+
+
+def test_all_kinds_of_resources_may_be_asked_for() -> None:
+    asked = Resources(ephemeral_storage="1Gi/2Gi", extended={"nvidia.com/gpu": 1, "hugepages-2Mi": "64Mi", "x.org/y": "none"})
+    assert asked.needs == Needs(
+        ephemeral_storage="1Gi/2Gi", extended={"nvidia.com/gpu": "1", "hugepages-2Mi": "64Mi", "x.org/y": "none"}
+    )
 
 
 @pytest.mark.parametrize(
@@ -69,6 +77,15 @@ def test_resources_are_kept_as_written(cpu: str | None, memory: str | None) -> N
         ({"cpu": "2/500m"}, "Resources: cpu is '2/500m': expected a request not larger than its limit"),
         ({"memory": "1MB"}, "Resources: memory is '1MB': expected '256Mi' or '256Mi/512Mi' (request/limit) or 'none'"),
         ({"memory": "1Gi/1G"}, "Resources: memory is '1Gi/1G': expected a request not larger than its limit"),
+        ({"memory": "/"}, "Resources: memory is '/': expected '256Mi'"),
+        ({"ephemeral_storage": "some"}, "Resources: ephemeral_storage is 'some': expected '1Gi' or '1Gi/2Gi' (request/limit)"),
+        ({"extended": ["gpu"]}, "Resources: extended is ['gpu']: expected names with amounts, such as {'nvidia.com/gpu': 1}"),
+        ({"extended": {"gpu": 1}}, "Resources: extended has 'gpu': expected a name such as 'nvidia.com/gpu'"),
+        ({"extended": {"x.kubernetes.io/gpu": 1}}, "Resources: extended has 'x.kubernetes.io/gpu'"),
+        ({"extended": {"x.org/gpu": True}}, "Resources: extended 'x.org/gpu' is True: expected a whole number such as 1"),
+        ({"extended": {"x.org/gpu": "two"}}, "Resources: extended 'x.org/gpu' is 'two': expected a whole number such as 1"),
+        ({"cpu": "x", "memory": "y"}, "Resources: cpu is 'x': "),
+        ({"cpu": "x", "memory": "y"}, "; Resources: memory is 'y': "),
     ],
 )
 def test_wrong_resources_are_refused(options: dict[str, Any], message: str) -> None:

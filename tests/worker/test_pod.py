@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import msgspec
@@ -49,6 +50,36 @@ def test_the_outcome_is_the_termination_message_too(tmp_path: Path) -> None:
 def test_a_termination_message_that_cannot_be_written_changes_nothing() -> None:
     said, code, _ = pod(order("Add", inputs={"a": 1}), KLASSD_TERMINATION_LOG="/no/such/place")
     assert code == 0 and said.value == 2
+
+
+def pod_of(path: Path) -> tuple[Said, int, str]:
+    process = subprocess.run(
+        [sys.executable, "-m", "klassd.workflows.worker", "run"],
+        env=environment(KLASSD_ORDER_FILE=str(path)),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    return Said(process.stdout), process.returncode, process.stderr.decode()
+
+
+def test_an_order_too_large_for_a_variable_comes_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "order.z"
+    path.write_bytes(zlib.compress(order("Add", inputs={"a": 1}, config={"much": "x" * 200_000}).encoded()))
+    said, code, error = pod_of(path)
+    assert (said.value, code, error) == (2, 0, "")
+    path.write_bytes(zlib.compress(order("Process").encoded()))
+    assert "KLASSD_ORDER_FILE" not in pod_of(path)[0].value["env"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}", zlib.compress(b"{}")])
+def test_an_order_file_that_is_none_ends_with_a_sentence_and_code_two(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "order.z"
+    if content is not None:
+        path.write_bytes(content)
+    said, code, error = pod_of(path)
+    assert code == 2 and said.frames == [] and "order" in error and "Traceback" not in error
 
 
 @pytest.mark.parametrize("text", [b"", b"no json", b'{"execution_id": 5}', b"[]"])

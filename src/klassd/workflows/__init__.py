@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from klassd.workflows.job import Resources as Resources
     from klassd.workflows.job import Retry as Retry
     from klassd.workflows.job import job as job
+    from klassd.workflows.pods import Pod as Pod
     from klassd.workflows.workflow import Node as Node
     from klassd.workflows.workflow import Workflow as Workflow
     from klassd.workflows.workflow import call as call
@@ -45,6 +46,7 @@ _WHERE = {
     "LocalExecutor": "executors.local",
     "Node": "workflow",
     "PermanentError": "errors",
+    "Pod": "pods",
     "Resources": "job",
     "Retry": "job",
     "Workflow": "workflow",
@@ -66,6 +68,7 @@ __all__ = [
     "LocalExecutor",
     "Node",
     "PermanentError",
+    "Pod",
     "Resources",
     "Retry",
     "Workflow",

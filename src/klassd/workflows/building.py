@@ -15,7 +15,9 @@ from klassd.workflows.job_options import checked, merged
 from klassd.workflows.model import workflow as model
 from klassd.workflows.nodes import Node
 from klassd.workflows.options import Options
+from klassd.workflows.pod_shape import PodShape
 from klassd.workflows.references import Reference, ReferenceMisuse, Wire, condition, wire_of
+from klassd.workflows.rules.pods import merge
 from klassd.workflows.shapes import element
 from klassd.workflows.wiring import Wiring
 
@@ -51,6 +53,7 @@ class NodeBuild:
         over = self._over()
         when = self._when()
         after = self._after()
+        options, pod = self._options()
         return model.Node(
             name=spec.name,
             job=spec.info.key,
@@ -62,7 +65,8 @@ class NodeBuild:
             over=over,
             max_parallel=self._max_parallel(),
             on_empty=self._on_empty(),
-            options=self._options(),
+            options=options,
+            pod=pod,
         )
 
     def _inputs(self) -> dict[str, Any]:
@@ -124,12 +128,14 @@ class NodeBuild:
             self.problems.append(f"on_empty is {self._spec.on_empty!r}: expected {describe(OnEmpty)}")
         return self._spec.on_empty
 
-    def _options(self) -> Options:
+    def _options(self) -> tuple[Options, PodShape | None]:
+        info = self._spec.info
         try:
-            return merged(self._spec.info.options, checked("options", self._spec.options, keyed=False))
+            given = checked("options", self._spec.options, keyed=False)
         except ConfigurationError as error:
             self.problems.append(str(error))
-            return self._spec.info.options
+            given = {}
+        return merged(info.options, given), pod_of(info, given.get("pod"))
 
     def _source(self) -> str:
         try:
@@ -137,6 +143,12 @@ class NodeBuild:
         except ConfigurationError as error:
             self.problems.append(str(error))
             return ""
+
+
+def pod_of(info: JobInfo, of_node: PodShape | None = None) -> PodShape | None:
+    """What a job's class and a node of it say of its pods together."""
+    layers = [*info.pods, of_node] if of_node else info.pods
+    return merge(*layers) if layers else None
 
 
 def optional_inputs(info: JobInfo) -> tuple[str, ...]:

@@ -57,6 +57,7 @@ def make_scheduler(
         queue_caps=settings.queues,
         only=only,
         config=settings.config,
+        resources=settings.needs,
         artifacts=settings.artifacts_url,
         version=__version__,
     )

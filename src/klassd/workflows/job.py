@@ -18,6 +18,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 from typing import (
+    TYPE_CHECKING,
     Any,
     Concatenate,
     Generic,
@@ -37,6 +38,9 @@ from klassd.workflows.importable import near, source_of
 from klassd.workflows.job_options import ClassOptions, Resources, Retry, checked, merged
 from klassd.workflows.options import Options
 
+if TYPE_CHECKING:
+    from klassd.workflows.pod_shape import PodShape
+
 P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -54,8 +58,8 @@ class Job:
 
     ``key``: the name it is known by, ``module:Class`` if not given; never inherited. The other options are inherited and
     may be given anew: ``timeout`` (of one execution), ``retry``, ``queue``, ``priority`` (higher first), ``start_deadline``
-    (from launch to start), ``grace`` (between the request to stop and the kill), ``resources``. Durations are seconds or
-    text such as "1h30m". A wrong option raises ``ConfigurationError``.
+    (from launch to start), ``grace`` (between the request to stop and the kill), ``resources``, ``pod``. Durations are
+    seconds or text such as "1h30m". A wrong option raises ``ConfigurationError``.
     """
 
     def __init_subclass__(cls, **options: Unpack[ClassOptions]) -> None:
@@ -149,7 +153,9 @@ class JobInfo:
         self.cls = cls
         self.function: Callable[..., Any] | None = vars(cls).get(_FUNCTION)
         self.key: str = own.get("key") or f"{_shown_module(cls)}:{cls.__qualname__}"
-        self.options: Options = merged(Options(), *(vars(base).get(_OPTIONS, {}) for base in reversed(cls.__mro__)))
+        layers = [vars(base).get(_OPTIONS, {}) for base in reversed(cls.__mro__)]
+        self.options: Options = merged(Options(), *layers)
+        self.pods: tuple[PodShape, ...] = tuple(layer["pod"] for layer in layers if "pod" in layer)  # the strongest last
         work = self.function or cls.run  # type: ignore[attr-defined]
         self.is_async = inspect.iscoroutinefunction(work)
         hints = _hints(work)

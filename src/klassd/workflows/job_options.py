@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import msgspec
 
 from klassd.workflows.errors import ConfigurationError
 from klassd.workflows.importable import near
-from klassd.workflows.options import RETRYABLE, Needs, Options, RetryPolicy, seconds
+from klassd.workflows.options import RETRYABLE, Needs, Options, RetryPolicy, seconds, sides
+
+if TYPE_CHECKING:
+    from klassd.workflows.pod_shape import PodShape
+    from klassd.workflows.pods import Pod
 
 _CPU = re.compile(r"(\d+(?:\.\d+)?)(m?)")
-_MEMORY = re.compile(r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?")
+_BYTES = re.compile(r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?")
+_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)(m|Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?")
 _DECIMAL = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
 _BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50}
 _SCALE = _DECIMAL | _BINARY
+_EXTENDED = re.compile(
+    r"(?!([a-z0-9-]+\.)*kubernetes\.io/)[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9][A-Za-z0-9._-]*|hugepages-\w+"
+)
 
 
 @dataclass(frozen=True)
@@ -76,34 +84,69 @@ class Retry:
         )
 
 
-@dataclass(frozen=True)
-class Resources:
-    """What one execution needs: ``cpu="250m/1"``, ``memory="256Mi/512Mi"`` (request/limit; one value is both).
+class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one execution needs: ``cpu="250m/1"``, ``memory="256Mi/512Mi"`` (request/limit; one value is both, "/1" a limit
+    alone), ``extended={"nvidia.com/gpu": 1}``.
 
-    Units as in Kubernetes. "none" clears what a default would ask for. Local executors ignore it.
-    Raises ``ConfigurationError``.
+    Units as in Kubernetes. "none" clears what a default would ask for; ``resources="unconstrained"`` clears all of it. Local
+    executors ignore it. Raises ``ConfigurationError`` with all problems.
     """
 
     cpu: str | None = None
     memory: str | None = None
+    ephemeral_storage: str | None = None
+    extended: Mapping[str, str | int] = {}
 
     def __post_init__(self) -> None:
-        _check_quantity("cpu", self.cpu, _CPU, "'250m', '1' or '250m/1' (request/limit) or 'none'")
-        _check_quantity("memory", self.memory, _MEMORY, "'256Mi' or '256Mi/512Mi' (request/limit) or 'none'")
+        problems = [
+            *_quantity("cpu", self.cpu, _CPU, "'250m', '1' or '250m/1' (request/limit) or 'none'"),
+            *_quantity("memory", self.memory, _BYTES, "'256Mi' or '256Mi/512Mi' (request/limit) or 'none'"),
+            *_quantity("ephemeral_storage", self.ephemeral_storage, _BYTES, "'1Gi' or '1Gi/2Gi' (request/limit) or 'none'"),
+            *_extended(self.extended),
+        ]
+        if problems:
+            raise ConfigurationError("; ".join(f"Resources: {problem}" for problem in problems))
 
     @property
     def needs(self) -> Needs:
-        return Needs(cpu=self.cpu, memory=self.memory)
+        extended = {name: str(amount) for name, amount in self.extended.items()}
+        return Needs(cpu=self.cpu, memory=self.memory, ephemeral_storage=self.ephemeral_storage, extended=extended)
 
 
-def _check_quantity(name: str, value: Any, form: re.Pattern[str], expected: str) -> None:
+def needs_of(given: Resources | Literal["unconstrained"]) -> Needs:
+    return given.needs if isinstance(given, Resources) else Needs(unconstrained=True)
+
+
+def amount(text: str) -> float:
+    """A quantity as Kubernetes writes it, as a number."""
+    found = _AMOUNT.fullmatch(text)
+    if not found:
+        raise ValueError(f"{text!r} is no quantity: expected a number and a unit, such as '250m' or '1Gi'")
+    return float(found[1]) * _SCALE[found[2] or ""]
+
+
+def _quantity(name: str, value: Any, form: re.Pattern[str], expected: str) -> Iterator[str]:
     if value is None:
         return
-    parts = value.split("/") if isinstance(value, str) else []
+    parts = [part for part in sides(value) if part] if isinstance(value, str) and value.count("/") < 2 else []
     found = [part if part == "none" else form.fullmatch(part) for part in parts]
-    _expect(1 <= len(found) <= 2 and all(found), "Resources", name, value, expected)
-    amounts = [float(each[1]) * _SCALE[each[2] or ""] for each in found if isinstance(each, re.Match)]
-    _expect(amounts == sorted(amounts), "Resources", name, value, "a request not larger than its limit")
+    if not found or not all(found):
+        yield f"{name} is {value!r}: expected {expected}"
+        return
+    amounts = [amount(part) for part in parts if part != "none"]
+    if amounts != sorted(amounts):
+        yield f"{name} is {value!r}: expected a request not larger than its limit"
+
+
+def _extended(extended: Any) -> Iterator[str]:
+    if not isinstance(extended, Mapping):
+        yield f"extended is {extended!r}: expected names with amounts, such as {{'nvidia.com/gpu': 1}}"
+        return
+    for name, amount in extended.items():
+        if not isinstance(name, str) or not _EXTENDED.fullmatch(name):
+            yield f"extended has {name!r}: expected a name such as 'nvidia.com/gpu' or 'hugepages-2Mi'"
+        if isinstance(amount, bool) or (amount != "none" and not _BYTES.fullmatch(str(amount))):
+            yield f"extended {name!r} is {amount!r}: expected a whole number such as 1, or 'none'"
 
 
 class NodeOptions(TypedDict, total=False):
@@ -115,7 +158,8 @@ class NodeOptions(TypedDict, total=False):
     priority: int
     start_deadline: str | float | None
     grace: str | float
-    resources: Resources
+    resources: Resources | Literal["unconstrained"]
+    pod: Pod
 
 
 class ClassOptions(NodeOptions, total=False):
@@ -142,12 +186,13 @@ def checked(owner: str, given: Mapping[str, Any], *, keyed: bool = True) -> dict
 
 
 def merged(base: Options, *layers: Mapping[str, Any]) -> Options:
-    """Checked options over one another: the last one given wins, each by itself."""
+    """Checked options over one another: the last one given wins, each by itself, and each resource by itself."""
     values: dict[str, Any] = {}
     for layer in layers:
+        if "resources" in layer:
+            layer = {**layer, "resources": layer["resources"].over(values.get("resources", base.resources))}
         values.update(layer)
-    values.pop("key", None)
-    return msgspec.structs.replace(base, **values)
+    return msgspec.structs.replace(base, **{name: value for name, value in values.items() if name not in _NOT_OPTIONS})
 
 
 def _all(known: Iterable[str]) -> str:
@@ -192,9 +237,17 @@ def _retry(owner: str, name: str, value: Any) -> RetryPolicy:
 
 
 def _resources(owner: str, name: str, value: Any) -> Needs:
-    _expect(isinstance(value, Resources), owner, name, value, "Resources(cpu='250m/1', memory='256Mi/512Mi')")
-    needs: Needs = value.needs
-    return needs
+    good = isinstance(value, Resources) or value == "unconstrained"
+    _expect(good, owner, name, value, "Resources(cpu='250m/1', memory='256Mi/512Mi') or 'unconstrained'")
+    return needs_of(value)
+
+
+def _pod(owner: str, name: str, value: Any) -> PodShape:
+    from klassd.workflows.pods import Pod  # whoever has one has it loaded; others do without
+
+    _expect(isinstance(value, Pod), owner, name, value, "Pod(image=..., env=..., ...)")
+    shape: PodShape = value.shape
+    return shape
 
 
 def _priority(owner: str, name: str, value: Any) -> int:
@@ -217,4 +270,6 @@ _CHECKS: dict[str, Callable[[str, str, Any], Any]] = {
     "start_deadline": _limit,
     "grace": _duration,
     "resources": _resources,
+    "pod": _pod,
 }
+_NOT_OPTIONS = ("key", "pod")  # kept elsewhere: workers need neither

@@ -25,10 +25,41 @@ class RetryPolicy(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Needs(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Resources of one execution, as written: ``"250m/1"`` is request/limit. Kept for the executor; local ones ignore it."""
+    """Resources of one execution, as written: ``"250m/1"`` is request/limit. Kept for the executor; local ones ignore it.
+
+    ``unconstrained``: whatever a weaker layer asked for is cleared.
+    """
 
     cpu: str | None = None
     memory: str | None = None
+    ephemeral_storage: str | None = None
+    extended: dict[str, str] = {}  # "nvidia.com/gpu": "1"
+    unconstrained: bool = False
+
+    def over(self, weaker: Needs) -> Needs:
+        """Laid over a weaker layer: each resource by itself, and its request and its limit each by itself."""
+        if self.unconstrained:
+            return self
+        return Needs(
+            cpu=_laid(self.cpu, weaker.cpu),
+            memory=_laid(self.memory, weaker.memory),
+            ephemeral_storage=_laid(self.ephemeral_storage, weaker.ephemeral_storage),
+            extended={**weaker.extended, **self.extended},
+            unconstrained=weaker.unconstrained,
+        )
+
+
+def _laid(strong: str | None, weak: str | None) -> str | None:
+    if strong is None or weak is None:
+        return weak if strong is None else strong
+    (request, limit), (weak_request, weak_limit) = sides(strong), sides(weak)
+    return strong if request and limit else f"{request or weak_request}/{limit or weak_limit}"
+
+
+def sides(amount: str) -> tuple[str, str]:
+    """Request and limit of "250m/1", "1" (both) or "/1" (a limit alone). Empty: nothing is said; "none": cleared."""
+    request, slash, limit = amount.partition("/")
+    return (request, limit) if slash else (amount, amount)
 
 
 class Options(msgspec.Struct, frozen=True, omit_defaults=True):

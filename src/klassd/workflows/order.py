@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+if TYPE_CHECKING:
+    from klassd.workflows.pod_shape import PodShape
+else:  # a worker never gets one, and does not pay for the import
+    PodShape = Any
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -31,6 +36,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     nonce: str = ""
     expires: float | None = None  # Clock.monotonic() after which nobody may start it any more: the end of the launcher's lease
     version: str = ""  # of the scheduler; a worker of another protocol refuses
+    pod: PodShape | None = None  # what job, node and configuration say of the pod; for the executor, it does not travel
+
+    def encoded(self) -> bytes:
+        """As it travels to the worker."""
+        return msgspec.json.encode(msgspec.structs.replace(self, pod=None) if self.pod is not None else self)
 
 
 class Error(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

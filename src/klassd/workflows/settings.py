@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import msgspec
 
 from klassd.workflows.errors import ConfigurationError
-from klassd.workflows.options import seconds
+from klassd.workflows.job_options import Resources, needs_of
+from klassd.workflows.options import Needs, seconds
 
 FILE = "klassd.toml"
 
@@ -23,17 +24,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     app: str | None = None  # "module:attribute"; for commands that are not told
     store: str | None = None  # URL; default: sqlite in the state directory
     artifacts: str | None = None  # URL; default: files in the state directory
-    executor: str = "local"
+    executor: str = "local"  # name: "local", "kubernetes", or one that another package brings
     state: str = ".klassd"  # directory of the embedded store, consoles under way and artifacts
     concurrency: int | None = None  # executions at once; default: the executor's own
     lease: float = 15.0  # seconds
     start: str = "auto"  # local executor: "auto", "fork" or "spawn"
     queues: dict[str, int] = {}  # executions at once, by queue
     config: dict[str, Any] = {}  # what jobs see as ctx.config
+    resources: dict[str, Resources | Literal["unconstrained"]] = {}  # by job key, stronger than what the code asks for
+    image: str | None = None  # of the pods of jobs that name none of their own
+    namespace: str | None = None  # where the pods run; default: the scheduler's own, or the kubeconfig's
+    kubernetes: dict[str, Any] = {}  # what else the Kubernetes executor must know
 
     @property
     def store_url(self) -> str:
         return self.store or f"sqlite:///{os.path.join(os.path.abspath(self.state), 'klassd.db')}"
+
+    @property
+    def needs(self) -> dict[str, Needs]:
+        return {job: needs_of(given) for job, given in self.resources.items()}
 
     @property
     def artifacts_url(self) -> str:
@@ -48,6 +57,8 @@ _READERS: dict[str, Any] = {
     "executor": str,
     "state": str,
     "start": str,
+    "image": str,
+    "namespace": str,
     "concurrency": int,
     "lease": seconds,
 }
@@ -57,7 +68,10 @@ def load(code: Mapping[str, Any] | None = None, env: Mapping[str, str] | None = 
     """The settings that hold. ``code``: what the application's own code says (None values say nothing)."""
     said: dict[str, Any] = {name: value for name, value in (code or {}).items() if value is not None}
     said.update(_from_file(os.path.join(directory, FILE)))
-    said.update(_from_environment(os.environ if env is None else env))
+    env = os.environ if env is None else env
+    said.update(_from_environment(env))
+    if isinstance(table := said.get("kubernetes", {}), dict):
+        said["kubernetes"] = table | _of_kubernetes(env)
     return _checked(said)
 
 
@@ -83,6 +97,14 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
     return {name: _read(name, env[variable], variable) for name, variable in found if env.get(variable)}
 
 
+_KUBERNETES = "KLASSD_KUBERNETES_"
+
+
+def _of_kubernetes(env: Mapping[str, str]) -> dict[str, str]:
+    """``KLASSD_KUBERNETES_CONTEXT=kind`` is ``context = "kind"`` of the table; its reader knows which there are."""
+    return {name.removeprefix(_KUBERNETES).lower(): text for name, text in env.items() if name.startswith(_KUBERNETES) and text}
+
+
 def _read(name: str, text: Any, where: str) -> Any:
     try:
         return _READERS[name](text)
@@ -90,7 +112,16 @@ def _read(name: str, text: Any, where: str) -> Any:
         raise ConfigurationError(f"{name} is {text!r} in {where}: {error}") from error
 
 
+def _resources(job: str, given: Any) -> Resources | Literal["unconstrained"]:
+    try:
+        return msgspec.convert(given, Resources | Literal["unconstrained"])
+    except (msgspec.ValidationError, ConfigurationError) as error:
+        raise ConfigurationError(f"resources of {job!r} cannot be used: {error}") from error
+
+
 def _checked(said: dict[str, Any]) -> Settings:
+    if isinstance(said.get("resources"), dict):
+        said["resources"] = {job: _resources(job, given) for job, given in said["resources"].items()}
     try:
         settings = msgspec.convert(said, Settings)
     except msgspec.ValidationError as error:

@@ -14,7 +14,7 @@ import types
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, Unpack, overload
 
-from klassd.workflows.building import NodeBuild, OnEmpty, Spec, optional_inputs
+from klassd.workflows.building import NodeBuild, OnEmpty, Spec, optional_inputs, pod_of
 from klassd.workflows.errors import ConfigurationError, InvalidWorkflow
 from klassd.workflows.fields import Field, Fields, encode, field_schema, to_json
 from klassd.workflows.job import JobFunction, JobInfo, job_info
@@ -237,6 +237,7 @@ def job_definition(info: JobInfo, app: str = "") -> model.Definition:
         inputs={field.name: {"$param": field.name} for field in info.fields},
         optional=optional_inputs(info),
         options=info.options,
+        pod=pod_of(info),
     )
     params = {field.name: field_schema(field) for field in info.fields}
     return model.Definition(

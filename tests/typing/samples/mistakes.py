@@ -19,7 +19,7 @@ from right_wiring import (
     sold,
 )
 
-from klassd.workflows import Client, Job, JobContext, Node, Resources, Retry, Workflow, call, job
+from klassd.workflows import Client, Job, JobContext, Node, Pod, Resources, Retry, Workflow, call, job
 
 wf = Workflow("mistakes")
 dataset = proxy.output.dataset
@@ -113,6 +113,9 @@ wf.add("a", NoContext())  # MISTAKE: a run without a context
 wf.add("a", WrongContext())  # MISTAKE: a run with another first parameter
 Retry(3, backof="1s")  # MISTAKE: a misspelt option of Retry
 Resources(cpu=1)  # MISTAKE: a number of CPUs
+Pod(imag="x")  # MISTAKE: a misspelt option of Pod
+Pod(env={"WORKERS": 8})  # MISTAKE: a variable that is no text
+wf.add("a", Hello(), pod={"image": "x"})  # MISTAKE: a dict instead of a Pod
 
 
 @job(timeot="5m")  # MISTAKE: a misspelt option of @job

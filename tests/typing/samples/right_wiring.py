@@ -16,6 +16,7 @@ from klassd.workflows import (
     Job,
     JobContext,
     Node,
+    Pod,
     Resources,
     Retry,
     Workflow,
@@ -23,6 +24,7 @@ from klassd.workflows import (
     job,
     not_,
 )
+from klassd.workflows.pods import SecretKey
 
 
 class Http:
@@ -66,6 +68,7 @@ class MarketFinder(
     Job,
     key="markets",
     resources=Resources(cpu="250m/1", memory="256Mi/512Mi"),
+    pod=Pod(image="x:1", env={"A": "a", "B": SecretKey("db", "password"), "C": None}, mounts={"/a": "a"}, sidecars="none"),
     timeout="30m",
     retry=Retry(3, backoff="10s..5m"),
     queue="reports",
@@ -153,7 +156,7 @@ assert_type(codes, list[str])
 
 hello = wf.add("hello", Hello(name=market))
 markets = wf.add("markets", MarketFinder())
-proxy = wf.add("data-proxy", DataProxy(since=date(2020, 1, 1)), timeout="5m", retry=Retry(2), resources=Resources(cpu="1"))
+proxy = wf.add("data-proxy", DataProxy(since=date(2020, 1, 1)), timeout="5m", retry=Retry(2), resources="unconstrained")
 assert_type(hello, Node[str])
 assert_type(markets, Node[Markets])
 assert_type(proxy, Node[Data])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,9 +25,10 @@ from klassd.workflows.model.execution import Exit, Finished, Output, Progress, R
 from klassd.workflows.model.run import Change, Execution, ExecutionPatch, LoadedRun, LogChunk, RunPatch, execution_id
 from klassd.workflows.model.states import Cause, ExecutionStatus, RunStatus
 from klassd.workflows.model.workflow import Definition, Node
+from klassd.workflows.options import Needs
 from klassd.workflows.order import Order
 from klassd.workflows.ports import Clock, Executor, Ids, Spawned, Spawner, Store
-from klassd.workflows.rules import inputs, lifecycle
+from klassd.workflows.rules import inputs, lifecycle, pods
 from klassd.workflows.rules.advance import Begun, Cancelled, Event, Start, TaskEnded, advance
 from klassd.workflows.rules.lifecycle import Verdict
 from klassd.workflows.rules.state import RunState
@@ -55,6 +56,7 @@ class Deps:
     gate: Gate
     call: Callable[[str, dict[str, Any]], object]
     config: dict[str, Any]
+    resources: Mapping[str, Needs]  # by job; stronger than what the code asks for
     artifacts: str
     version: str
     released: Callable[[], None]  # a slot became free
@@ -371,6 +373,7 @@ class Keeper:
             artifacts=self._deps.artifacts,
             nonce=self._deps.ids.token(),
             version=self._deps.version,
+            pod=pods.asked(node, self._deps.resources),
         )
 
     def _heard(self, live: Live, batch: Sequence[Told]) -> None:

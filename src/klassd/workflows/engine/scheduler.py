@@ -25,6 +25,7 @@ from klassd.workflows.errors import StoreError
 from klassd.workflows.model.run import Change, LoadedRun, RunPatch
 from klassd.workflows.model.states import RunStatus
 from klassd.workflows.model.workflow import Definition, definition_from
+from klassd.workflows.options import Needs
 from klassd.workflows.ports import Clock, Executor, Ids, LeavesBehind, Spawner, Store
 from klassd.workflows.wake import Wake
 
@@ -60,6 +61,7 @@ class Scheduler:
         queue_caps: Mapping[str, int] | None = None,
         only: Sequence[str] | None = None,
         config: dict[str, Any] | None = None,
+        resources: Mapping[str, Needs] | None = None,
         artifacts: str = "",
         version: str = "",
     ) -> None:
@@ -90,6 +92,7 @@ class Scheduler:
             gate=Gate(executor.concurrency),
             call=call,
             config=config or {},
+            resources=resources or {},
             artifacts=artifacts,
             version=version,
             released=self._released,

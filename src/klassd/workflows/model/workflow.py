@@ -18,6 +18,7 @@ from typing import Any, Literal
 import msgspec
 
 from klassd.workflows.options import Options
+from klassd.workflows.pod_shape import PodShape
 
 
 class Compare(msgspec.Struct, frozen=True, tag="compare"):
@@ -77,6 +78,7 @@ class Node(msgspec.Struct, frozen=True, omit_defaults=True):
     max_parallel: int | None = None
     on_empty: Literal["omit", "succeed", "fail"] = "omit"
     options: Options = Options()
+    pod: PodShape | None = None  # what its job and the node itself say of its pods
 
     @property
     def mapped(self) -> bool:

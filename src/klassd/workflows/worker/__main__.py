@@ -8,7 +8,8 @@ import sys
 USAGE = """usage: python -m klassd.workflows.worker run [--spool DIR]
        python -m klassd.workflows.worker template --module MODULE --spool DIR --socket PATH [--parent PID]
 
-run       one execution; its order as JSON on standard input or in KLASSD_ORDER; frames to DIR or to standard output
+run       one execution; its order as JSON in KLASSD_ORDER or on standard input, or compressed in the file KLASSD_ORDER_FILE;
+          frames to DIR or to standard output
 template  imports MODULE once and forks executions of its jobs on request; ends when PID is gone before it asked for any
 """
 

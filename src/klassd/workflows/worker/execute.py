@@ -8,6 +8,7 @@ import signal
 import stat
 import sys
 import time
+import zlib
 
 import msgspec
 
@@ -19,7 +20,7 @@ from klassd.workflows.worker.execution import Execution
 from klassd.workflows.worker.supervisor import Supervisor
 
 SUCCEEDED, FAILED, UNUSABLE = 0, 1, 2
-ORDER = "KLASSD_ORDER"
+ORDER, ORDER_FILE = "KLASSD_ORDER", "KLASSD_ORDER_FILE"
 
 
 class Unusable(Exception):
@@ -27,7 +28,8 @@ class Unusable(Exception):
 
 
 def execute(spool: str | None) -> int:
-    """Run the order given on standard input (or in ``KLASSD_ORDER``). The exit code tells what it came to."""
+    """Run the order given in ``KLASSD_ORDER``, in the file that ``KLASSD_ORDER_FILE`` names, or on standard input. The exit
+    code tells what it came to."""
     try:
         order = _order()
         identity = Identity(__version__)
@@ -45,7 +47,7 @@ def execute(spool: str | None) -> int:
 
 
 def _order() -> Order:
-    text = os.environ.pop(ORDER, None) or sys.stdin.read()
+    text = os.environ.pop(ORDER, None) or _from_file(os.environ.pop(ORDER_FILE, "")) or sys.stdin.read()
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
@@ -53,6 +55,17 @@ def _order() -> Order:
         return msgspec.json.decode(text, type=Order)
     except msgspec.MsgspecError as error:
         raise Unusable(f"the order is not one: {error}; expected its JSON on standard input or in {ORDER}") from None
+
+
+def _from_file(path: str) -> bytes:
+    """An order too large for a variable, compressed."""
+    if not path:
+        return b""
+    try:
+        with open(path, "rb") as file:
+            return zlib.decompress(file.read())
+    except (OSError, zlib.error) as error:
+        raise Unusable(f"the order cannot be read from {path}: {error}") from None
 
 
 def _sink(spool: str | None, order: Order, identity: Identity) -> int:

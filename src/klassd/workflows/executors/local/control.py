@@ -67,7 +67,7 @@ class Link(asyncio.Protocol):
         """Raises ConnectionError when the template goes away before it answers, or does not answer."""
         answer = self._answers.get(order.execution_id)
         if answer is None:
-            self._send(b'{"op":"launch","order":%b}\n' % _encode(order))
+            self._send(b'{"op":"launch","order":%b}\n' % order.encoded())
             answer = self._answers[order.execution_id] = self._loop.create_future()
             self._watch()
         self.used_at = self._loop.time()

@@ -9,8 +9,6 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
-import msgspec
-
 from klassd.workflows.crashes import mark
 from klassd.workflows.errors import LaunchDelayed, LaunchRefused
 from klassd.workflows.executors.local.environment import clean
@@ -97,7 +95,7 @@ class Workers:
         """One execution in an interpreter of its own; returns when it has claimed its start. ``ended`` is called when the
         process has ended. Raises ``LaunchRefused`` or ``LaunchDelayed``."""
         with tempfile.TemporaryFile() as stdin:  # a pipe could fill before the interpreter is up
-            stdin.write(msgspec.json.encode(order))
+            stdin.write(order.encoded())
             stdin.seek(0)
             child = self._start(order.execution_id, stdin, "run", "--spool", self._spools)
         child.exited.add_done_callback(lambda _: ended())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-
 from klassd.workflows.model.logs import lines_of
 from klassd.workflows.model.run import Change, Execution, ExecutionPatch, LoadedRun, Run
 from klassd.workflows.model.states import Cause, ExecutionStatus, RunStatus
@@ -312,11 +311,11 @@ class Invariants:
     def _appended(self, run_id: str, execution_id: str, first: int, lines: int) -> None:
         expected = self._next_line.get(execution_id, 1)
         if first < expected:
-            return None  # repeated after an answer that was lost; what the store made of it is looked at in the end
+            return  # repeated after an answer that was lost; what the store made of it is looked at in the end
         message = f"the console of {execution_id} goes on at line {first} after line {expected - 1}"
         self.hold(first == expected, "consoles have no silent gap", run_id, message)
         self._next_line[execution_id] = first + lines
-        return None
+        return
 
     def _console(self, row: Execution, job: SimJob) -> None:
         """Every line once, in order, as it was produced, or a marker in its place."""

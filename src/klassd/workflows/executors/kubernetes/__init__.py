@@ -1,0 +1,1 @@
+"""Runs executions as pods of a cluster: a ``batch/v1`` Job each."""

@@ -1,0 +1,151 @@
+"""The objects of one execution: pure, so that what a cluster is asked for can be read, tested and compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import reduce
+from typing import Any
+
+import msgspec
+
+from klassd.workflows.errors import LaunchRefused
+from klassd.workflows.executors.kubernetes import limits, names, parts
+from klassd.workflows.executors.kubernetes.defaults import DEFAULT, RESOURCES, SECURITY
+from klassd.workflows.executors.kubernetes.delivery import Delivery, deliver
+from klassd.workflows.executors.kubernetes.overlay import overlaid
+from klassd.workflows.executors.kubernetes.parts import said
+from klassd.workflows.executors.kubernetes.settings import KubernetesSettings
+from klassd.workflows.options import Needs
+from klassd.workflows.order import Order
+from klassd.workflows.pod_shape import ContainerSecurity, ContainerShape, PodShape
+from klassd.workflows.rules.pods import merge, merge_security, settled
+
+WORKER = "worker"  # the container that works; its end is the execution's end
+COMMAND = ("python3", "-m", "klassd.workflows.worker", "run")
+TERMINATION_LOG = "/dev/termination-log"
+LAST_WORDS = 5  # seconds after the job's own grace for the supervisor to say what came of it
+SPARE = 60  # seconds that a Job outlives what a living scheduler would allow it
+
+
+class Rendered(msgspec.Struct, frozen=True):
+    """``job``: the ``batch/v1`` Job. ``objects``: what its pod needs besides, to be owned by the Job."""
+
+    job: dict[str, Any]
+    objects: tuple[dict[str, Any], ...] = ()
+
+
+def render(order: Order, settings: KubernetesSettings) -> Rendered:
+    """Raises ``LaunchRefused`` with all reasons when there can be no such pod."""
+    shape = settled(merge(DEFAULT, settings.shape, order.pod or PodShape()))
+    metadata = _metadata(order, shape, settings)
+    delivery = deliver(order, metadata)
+    unpatched = _template(order, shape, metadata, delivery)
+    template = reduce(overlaid, [patch for patch in shape.patches if isinstance(patch, dict)], unpatched)
+    if problems := list(limits.problems(template, unpatched, settings.allow)):
+        raise LaunchRefused(f"there can be no such pod for {order.job}: {'; '.join(problems)}")
+    return Rendered(job=_job(order, settings, metadata, template), objects=delivery.objects)
+
+
+def _metadata(order: Order, shape: PodShape, settings: KubernetesSettings) -> dict[str, Any]:
+    return said(
+        name=names.job_name(order.execution_id),
+        namespace=settings.namespace,
+        labels=_texts(shape.labels) | names.labels(order, settings.instance),
+        annotations=names.full_names(order),
+    )
+
+
+def _job(order: Order, settings: KubernetesSettings, metadata: dict[str, Any], template: dict[str, Any]) -> dict[str, Any]:
+    """No time to live yet: what a long outage hides from the scheduler must still be there after it."""
+    spec = {
+        "backoffLimit": 0,
+        "parallelism": 1,
+        "completions": 1,
+        "podReplacementPolicy": "Failed",  # from 1.28 on, earlier ones pass over it: no second pod beside one that is ending
+        "activeDeadlineSeconds": active_deadline(order, settings),
+        "template": template,
+    }
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
+
+
+def active_deadline(order: Order, settings: KubernetesSettings) -> int:
+    """When Kubernetes itself ends it: the backstop for the case that no scheduler is there to do it."""
+    if order.timeout is None:
+        return math.ceil(settings.active_seconds)
+    start = order.start_deadline if order.start_deadline is not None else settings.start_seconds
+    return math.ceil((start if start is not None else settings.active_seconds) + order.timeout + order.grace) + SPARE
+
+
+def _template(order: Order, shape: PodShape, metadata: dict[str, Any], delivery: Delivery) -> dict[str, Any]:
+    return {
+        "metadata": {
+            "labels": metadata["labels"],
+            "annotations": _texts(shape.annotations) | metadata["annotations"],
+        },
+        "spec": _pod(order, shape, delivery),
+    }
+
+
+def _texts(entries: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: text for name, text in entries.items() if text is not None}
+
+
+def _pod(order: Order, shape: PodShape, delivery: Delivery) -> dict[str, Any]:
+    if shape.image is None:
+        raise LaunchRefused(
+            f"there is no image for {order.job}: set KLASSD_IMAGE, or give the job or node one with pod=Pod(image=...)"
+        )
+    return said(
+        restartPolicy="Never",
+        terminationGracePeriodSeconds=math.ceil(order.grace) + LAST_WORDS,
+        enableServiceLinks=False,
+        automountServiceAccountToken=shape.service_account_token,
+        serviceAccountName=shape.service_account,
+        hostNetwork=shape.host_network or None,
+        priorityClassName=shape.priority_class,
+        securityContext=parts.pod_security(shape.pod_security),
+        nodeSelector=_texts(shape.node_selector),
+        tolerations=parts.tolerations(shape.tolerations),
+        affinity=shape.affinity,
+        imagePullSecrets=[{"name": name} for name in shape.image_pull_secrets],
+        initContainers=_others(order, shape, shape.init_containers),
+        containers=[_worker(shape, delivery), *_others(order, shape, shape.sidecars)],
+        volumes=[*parts.volumes(shape.volumes), *delivery.volumes],
+    )
+
+
+def _worker(shape: PodShape, delivery: Delivery) -> dict[str, Any]:
+    own = [*delivery.variables, {"name": "KLASSD_TERMINATION_LOG", "value": TERMINATION_LOG}]
+    return said(
+        name=WORKER,
+        image=shape.image,
+        imagePullPolicy=shape.image_pull_policy,
+        command=list(COMMAND),
+        env=[*parts.variables(shape.env), *own],
+        envFrom=parts.sources(shape.env_from),
+        resources=parts.resources(shape.resources),
+        volumeMounts=[*parts.mounts(shape.mounts), *delivery.mounts],
+        securityContext=parts.container_security(shape.security),
+        terminationMessagePath=TERMINATION_LOG,
+        terminationMessagePolicy="File",
+    )
+
+
+def _others(order: Order, shape: PodShape, containers: Mapping[str, ContainerShape | None]) -> list[dict[str, Any]]:
+    return [_other(order, shape, name, each) for name, each in containers.items() if each is not None]
+
+
+def _other(order: Order, shape: PodShape, name: str, container: ContainerShape) -> dict[str, Any]:
+    return said(
+        name=name,
+        image=container.image or shape.image,
+        imagePullPolicy=shape.image_pull_policy,
+        command=list(container.command),
+        args=list(container.args),
+        env=[*parts.inputs(order), *parts.variables(container.env)],
+        envFrom=parts.sources(container.env_from),
+        resources=parts.resources((container.resources or Needs()).over(RESOURCES)),
+        volumeMounts=parts.mounts(container.mounts),
+        securityContext=parts.container_security(settled(merge_security(SECURITY, container.security or ContainerSecurity()))),
+    )

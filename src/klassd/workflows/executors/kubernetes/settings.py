@@ -1,0 +1,63 @@
+"""What the executor must be told of a cluster, and what its pods look like unless a job says otherwise."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from klassd.workflows.errors import ConfigurationError
+from klassd.workflows.job_options import Resources, needs_of
+from klassd.workflows.options import seconds
+from klassd.workflows.pod_shape import PodShape
+from klassd.workflows.pods import Pod
+
+Hazard = Literal["host_path", "host_network", "privileged"]
+
+
+class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[kubernetes]`` in klassd.toml, or ``KLASSD_KUBERNETES_*`` for what is text; image and namespace are settings of
+    their own."""
+
+    image: str | None = None  # of every job that names none of its own
+    namespace: str | None = None  # where the pods run; default: the scheduler's own, or that of the kubeconfig's context
+    kubeconfig: str | None = None  # path; default: the pod's own service account, then KUBECONFIG, then ~/.kube/config
+    context: str | None = None  # of the kubeconfig; default: its current one
+    instance: str = "klassd"  # tells the pods of one installation from those of another in the same namespace
+    callback_url: str | None = None  # where pods reach the scheduler to claim their start
+    active_deadline: str | float = "24h"  # after which Kubernetes itself ends a Job without a timeout, if no scheduler does
+    start_deadline: str | float | None = None  # from launch to start, for jobs that have none of their own
+    allow: tuple[Hazard, ...] = ()  # what breaks out of the isolation of a pod, and no job may have unless it stands here
+    pod: Pod | None = None  # what pods look like unless the job says otherwise
+    resources: Resources | Literal["unconstrained"] | None = None  # of jobs that ask for none
+
+    def __post_init__(self) -> None:
+        try:
+            _ = self.active_seconds, self.start_seconds
+        except ValueError as error:
+            raise ConfigurationError(f"Kubernetes: {error}") from None
+
+    @property
+    def shape(self) -> PodShape:
+        """What the executor says of every pod."""
+        said = self.pod.shape if self.pod else PodShape()
+        return msgspec.structs.replace(
+            said, image=said.image or self.image, resources=None if self.resources is None else needs_of(self.resources)
+        )
+
+    @property
+    def active_seconds(self) -> float:
+        return seconds(self.active_deadline, "active_deadline")
+
+    @property
+    def start_seconds(self) -> float | None:
+        return None if self.start_deadline is None else seconds(self.start_deadline, "start_deadline")
+
+
+def from_settings(settings: Any) -> KubernetesSettings:
+    """What ``klassd.workflows.settings`` says of it. Raises ``ConfigurationError``."""
+    plain = {name: value for name in ("image", "namespace") if (value := getattr(settings, name)) is not None}
+    try:
+        return msgspec.convert({**settings.kubernetes, **plain}, KubernetesSettings, strict=False)
+    except (msgspec.ValidationError, ConfigurationError) as error:
+        raise ConfigurationError(f"[kubernetes] cannot be used: {error}") from error
