@@ -12,7 +12,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +24,16 @@ BUCKET = "artifacts"
 
 @dataclass
 class Service:
-    """``url``: of an artifact store in it. ``env``: what gives the credentials. ``keys``, ``uploads``: what lies under its prefix,
-    whole and under way. ``damage`` writes other bytes to a name."""
+    """``url``: of an artifact store in it. ``env``: what gives the credentials. ``names``, ``uploads``: what lies in its
+    bucket, whole and under way. ``damage`` writes other bytes under a key."""
 
     name: str
     endpoint: str
     url: str
     env: dict[str, str]
-    keys: Callable[[], list[str]]
+    names: Callable[[], list[str]]
     uploads: Callable[[], list[str]]
     damage: Callable[[str, bytes], None]
-    secrets: list[str] = field(default_factory=list)
 
     def at(self, **options: str) -> str:
         """Its URL with other options."""
@@ -63,7 +62,7 @@ def swift(directory: Path) -> Iterator[Service]:
     server = os.path.join(os.path.dirname(__file__), "swift_server.py")
     home = directory / "swift"
     home.mkdir()
-    with running([sys.executable, "-W", "ignore", server, str(home)], directory / "swift.log", lambda: (home / "port").read_text()):
+    with running([sys.executable, "-W", "ignore", server, str(home)], directory / "swift.log", (home / "port").read_text):
         yield s3("swift", f"http://127.0.0.1:{(home / 'port').read_text()}", "test:tester", "testing")
 
 
@@ -74,7 +73,9 @@ def fake_gcs(directory: Path) -> Iterator[Service]:
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     command = [str(_get_binary_path()), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-backend", "memory"]
-    with running([*command, "-external-url", endpoint, "-log-level", "error"], directory / "gcs.log", f"{endpoint}/storage/v1/b"):
+    with running(
+        [*command, "-external-url", endpoint, "-log-level", "error"], directory / "gcs.log", f"{endpoint}/storage/v1/b"
+    ):
         yield gcs(endpoint)
 
 
@@ -93,7 +94,6 @@ def s3(name: str, endpoint: str, key: str, secret: str) -> Service:
         lambda: [each["Key"] for each in client.list_objects_v2(Bucket=BUCKET).get("Contents", [])],
         lambda: [each["Key"] for each in client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])],
         lambda key, data: client.put_object(Bucket=BUCKET, Key=f"some/where/{key}", Body=data),
-        [secret],
     )
 
 

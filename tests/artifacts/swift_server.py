@@ -4,7 +4,7 @@ A strict server: it checks signatures and their age, Content-MD5 and the sizes o
 share an event loop, one device and one replica. The one user is test:tester with the secret "testing".
 """
 
-# ruff: noqa: E402, I001
+# ruff: noqa: E402
 from __future__ import annotations
 
 import sys

@@ -7,12 +7,11 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from klassd.workflows.artifacts.remote import CONNECT, OPTIONS, PART, PROXIES, RemoteArtifacts
+from klassd.workflows.artifacts.remote import CONNECT, MIB, OPTIONS, PROXIES, RemoteArtifacts
 from klassd.workflows.artifacts.urls import switch
 
 if TYPE_CHECKING:
-    from google.cloud.storage import Blob, Bucket, Client
-    from google.cloud.storage.fileio import BlobWriter
+    from google.cloud.storage import Blob, Client
 
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 
@@ -20,6 +19,8 @@ _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 class GcsArtifacts(RemoteArtifacts):
     """``artifacts.ArtifactStore`` in a bucket. Credentials are Google's application default ones, or of a file."""
 
+    part = 4 * MIB  # Google's SDK holds three of them, and 50 MiB of its own
+    sdk, extra = "google.cloud.storage", "gcs"
     options = OPTIONS | {"anonymous": switch}
     environment = (
         "GOOGLE_APPLICATION_CREDENTIALS",
@@ -31,7 +32,7 @@ class GcsArtifacts(RemoteArtifacts):
     )
 
     def _upload(self, name: str, media_type: str) -> _Upload:
-        return _Upload(_writer(self._bucket.blob(name), media_type, self._waits))
+        return _Upload(_writer(self._bucket.blob(name, chunk_size=self.part), media_type, self._waits))
 
     def _object(self, name: str) -> tuple[int, Callable[[int, int], bytes]] | None:
         blob = self._bucket.get_blob(name, **self._waits)
@@ -54,15 +55,16 @@ class GcsArtifacts(RemoteArtifacts):
         with suppress(NotFound):
             blob.delete(**self._waits)
 
-    @cached_property
-    def _bucket(self) -> Bucket:
-        return self._client().bucket(self.place.bucket)
+    @property
+    def _bucket(self) -> Any:
+        return self._client.bucket(self.place.bucket)
 
-    def _client(self) -> Client:
+    def _connect(self) -> Client:
         from google.auth.credentials import AnonymousCredentials
         from google.cloud.storage import Client
 
-        options, chosen = self.place.options, {}
+        options = self.place.options
+        chosen: dict[str, Any] = {}
         if options.get("anonymous"):
             chosen["credentials"] = AnonymousCredentials()
         elif file := options.get("credentials"):
@@ -112,8 +114,8 @@ class GcsArtifacts(RemoteArtifacts):
 
         if isinstance(error, DefaultCredentialsError):
             return (
-                "no credentials were found: set GOOGLE_APPLICATION_CREDENTIALS, name a file with ?credentials=PATH, or give the "
-                f"machine a service account ({type(error).__name__})"
+                "no credentials were found: set GOOGLE_APPLICATION_CREDENTIALS, name a file with ?credentials=PATH, or give "
+                f"the machine a service account ({type(error).__name__})"
             )
         return f"the credentials ({self._credentials}) give no token ({type(error).__name__}): renew them"
 
@@ -137,7 +139,7 @@ class GcsArtifacts(RemoteArtifacts):
 class _Upload:
     """``writing.Target``: a resumable upload; visible when its last part has come."""
 
-    def __init__(self, file: BlobWriter) -> None:
+    def __init__(self, file: Any) -> None:
         self._file = file
 
     def write(self, data: memoryview) -> int:
@@ -154,16 +156,16 @@ class _Upload:
 def _writer(blob: Blob, media_type: str, waits: dict[str, Any]) -> Any:
     from google.cloud.storage.fileio import BlobWriter
 
-    class Writer(BlobWriter):  # type: ignore[misc]
+    class Writer(BlobWriter):
         """Google's writer, but one that is dropped does not complete its upload."""
 
         wanted = False
 
-        def close(self) -> None:
-            if self.wanted:
-                super().close()
+        def close(self) -> Any:
+            return super().close() if self.wanted else None  # type: ignore[no-untyped-call]
 
-    return Writer(blob, chunk_size=PART, ignore_flush=True, content_type=media_type, **waits)
+    writer: Any = Writer
+    return writer(blob, ignore_flush=True, content_type=media_type, **waits)
 
 
 def _credentials_of(file: str) -> Any:

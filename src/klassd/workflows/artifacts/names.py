@@ -1,9 +1,9 @@
 """Names of artifacts: what people call them, and the segments of a key that they become.
 
-A key is ``<run>/<execution>/<name>``, under its tenant's segment where it has one: segments of ``A-Z a-z 0-9 . _ - =``, at most 128 characters, without a dot at either
-end, so that it is the same plain file or object name on every file system and in every object store. People may call an
-artifact anything: ``segment_of`` writes every other character as ``=XX`` per byte of UTF-8, one to one, so no two names
-meet and none leads anywhere.
+A key is ``<run>/<execution>/<name>``, under its tenant's segment where it has one: segments of ``A-Z a-z 0-9 . _ - =``, at
+most 128 characters, without a dot at either end, so that it is the same plain file or object name on every file system and
+in every object store. People may call an artifact anything: ``segment_of`` writes every other character as ``=XX`` per byte
+of UTF-8, one to one, so no two names meet and none leads anywhere.
 """
 
 from __future__ import annotations

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import io
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from klassd.workflows.artifacts import Artifact
 from klassd.workflows.artifacts.checked import checked
 from klassd.workflows.artifacts.names import split_key, writer_of
-from klassd.workflows.artifacts.urls import Place, Reader, place_of
-from klassd.workflows.artifacts.writing import BINARY, ArtifactFile, Target, copy, written
+from klassd.workflows.artifacts.urls import Place, Reader, endpoint, place_of, shown
+from klassd.workflows.artifacts.writing import BINARY, ArtifactFile, Target, Told, copy, written
 from klassd.workflows.errors import ArtifactError, ArtifactNotStored, ConfigurationError
 from klassd.workflows.options import seconds
 
@@ -21,12 +23,11 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 MIB = 1024 * 1024
-PART = 8 * MIB  # of an upload or a download; a few of them are all that is held in memory
 CONNECT = 5.0  # seconds
 PROBE = b"an artifact store was tried here\n"
 PROXIES = tuple(name for each in ("http_proxy", "https_proxy", "all_proxy", "no_proxy") for name in (each, each.upper()))
 OPTIONS: dict[str, Reader] = {
-    "endpoint_url": str,
+    "endpoint_url": endpoint,
     "credentials": str,  # path of a file
     "timeout": seconds,  # of one request
     "retry_for": seconds,  # after which a request that keeps failing is given up
@@ -38,13 +39,23 @@ class RemoteArtifacts(ABC):
     use: a client must not come into being before a fork."""
 
     options: dict[str, Reader] = OPTIONS
+    sdk: str  # the module it needs
+    extra: str  # of klassd-workflows, which brings it
+    part = 8 * MIB  # of an upload or a download; a few of them are all that is held in memory
 
     def __init__(self, url: str) -> None:
+        if find_spec(self.sdk) is None:
+            raise ConfigurationError(f"artifacts={shown(url)!r} needs {self.sdk}: pip install 'klassd-workflows[{self.extra}]'")
         self.place: Place = place_of(url, self.options)
         self.timeout: float = self.place.options.get("timeout", 60.0)
         self.retry_for: float = self.place.options.get("retry_for", 60.0)
+        self._made: tuple[int, Any] | None = None
 
     # -- of a provider ------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _connect(self) -> Any:
+        """A new client."""
 
     @abstractmethod
     def _upload(self, name: str, media_type: str) -> Target: ...
@@ -84,7 +95,7 @@ class RemoteArtifacts(ABC):
         if found is None:
             raise self._missing(artifact.key)
         size, fetch = found
-        return checked(_Parts(size, fetch, partial(self._told, artifact.key, "read")), artifact)
+        return checked(_Parts(size, self.part, fetch, partial(self._told, artifact.key, "read")), artifact)
 
     def delete(self, prefix: str) -> None:
         """Remove ``prefix`` and everything under it: a run, an execution or one artifact."""
@@ -99,6 +110,13 @@ class RemoteArtifacts(ABC):
                 stream.read()
         except ArtifactError as error:
             raise ConfigurationError(f"artifacts={self.place.shown!r} cannot be used: {error}") from None
+
+    @property
+    def _client(self) -> Any:
+        """One per process: connections and threads that a fork left in the child are its parent's."""
+        if self._made is None or self._made[0] != os.getpid():
+            self._made = (os.getpid(), self._connect())
+        return self._made[1]
 
     def _name(self, key: str) -> str:
         split_key(key)
@@ -146,8 +164,8 @@ class _Kept:
 class _Parts(io.RawIOBase):
     """An object read part by part: each has a deadline of its own, and what fails is asked for again."""
 
-    def __init__(self, size: int, fetch: Callable[[int, int], bytes], told: Callable[[], AbstractContextManager[None]]) -> None:
-        self._size, self._fetch, self._told = size, fetch, told
+    def __init__(self, size: int, part: int, fetch: Callable[[int, int], bytes], told: Told) -> None:
+        self._size, self._most, self._fetch, self._told = size, part, fetch, told
         self._next = 0
         self._part = memoryview(b"")
 
@@ -164,7 +182,7 @@ class _Parts(io.RawIOBase):
         return count
 
     def _load(self) -> None:
-        end = min(self._next + PART, self._size)
+        end = min(self._next + self._most, self._size)
         self._part = memoryview(b"")  # let go of the last one first
         with self._told():
             self._part = memoryview(self._fetch(self._next, end))

@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from klassd.workflows.artifacts.remote import CONNECT, MIB, OPTIONS, PART, PROXIES, RemoteArtifacts
+from klassd.workflows.artifacts.remote import CONNECT, MIB, OPTIONS, PROXIES, RemoteArtifacts
 from klassd.workflows.artifacts.s3_credentials import CredentialsFile, credentials_file
 from klassd.workflows.artifacts.urls import switch
 from klassd.workflows.errors import ArtifactError
@@ -38,6 +38,7 @@ def part_size(text: str) -> int:
 class S3Artifacts(RemoteArtifacts):
     """``artifacts.ArtifactStore`` in a bucket. Credentials come from the environment, a file or the machine's role."""
 
+    sdk, extra = "obstore", "s3"
     options = OPTIONS | {"region": str, "path_style": switch, "profile": str, "part_size": part_size}
     environment = (
         "AWS_ACCESS_KEY_ID",
@@ -61,7 +62,7 @@ class S3Artifacts(RemoteArtifacts):
     def _upload(self, name: str, media_type: str) -> _Upload:
         import obstore
 
-        size = self.place.options.get("part_size", PART)
+        size = self.place.options.get("part_size", self.part)
         file = obstore.open_writer(
             self._client, name, attributes={"Content-Type": media_type}, buffer_size=size, max_concurrency=AT_ONCE
         )
@@ -87,11 +88,10 @@ class S3Artifacts(RemoteArtifacts):
             obstore.delete(self._client, [each["path"] for each in page])
         obstore.delete(self._client, name)
 
-    @cached_property
-    def _client(self) -> S3Store:
+    def _connect(self) -> S3Store:
         from obstore.store import S3Store
 
-        file = self._credentials_file
+        _refuse_forked()
         return S3Store(
             self.place.bucket,
             config=self._config(),
@@ -105,7 +105,7 @@ class S3Artifacts(RemoteArtifacts):
                     "base": 2,
                 },
             },
-            **({"credential_provider": file} if file else {}),
+            credential_provider=self._credentials_file,
         )
 
     @cached_property
@@ -118,14 +118,18 @@ class S3Artifacts(RemoteArtifacts):
         return named or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
 
     def _config(self) -> S3Config:
-        options = self.place.options
-        config: S3Config = {"virtual_hosted_style_request": not options.get("path_style", True)}
+        config: S3Config = {
+            "region": self._region,
+            "virtual_hosted_style_request": not self.place.options.get("path_style", True),
+        }
         if self._endpoint:
             config["endpoint"] = self._endpoint
-        config["region"] = (
-            options.get("region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-        )
         return config
+
+    @property
+    def _region(self) -> str:
+        named: str | None = self.place.options.get("region")
+        return named or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
 
     def _client_options(self) -> ClientConfig:
         return {
@@ -155,8 +159,8 @@ class S3Artifacts(RemoteArtifacts):
         if code == "NoSuchBucket":
             return f"there is no bucket {bucket!r} at {where}: create it, or correct the bucket or endpoint_url"
         if code in ("PermanentRedirect", "IllegalLocationConstraintException") or status == "301":
-            return f"bucket {bucket!r} is in another region than {self._config()['region']!r}: correct region"
-        if code == "AccessDenied" or status == "403" and "169.254." not in text:
+            return f"bucket {bucket!r} is in another region than {self._region!r}: correct region"
+        if code == "AccessDenied" or (status == "403" and "169.254." not in text):
             return (
                 f"bucket {bucket!r} at {where} refuses these credentials ({code or status}; {self._credentials}): they need "
                 "PutObject, GetObject and AbortMultipartUpload on its objects, and ListBucket and DeleteObject to delete"
@@ -166,7 +170,7 @@ class S3Artifacts(RemoteArtifacts):
     def _why_unreachable(self, text: str) -> str | None:
         if "credentials file" in text:
             return _found(r"(the credentials file .*aws_secret_access_key)", text)
-        if re.search(r"169\.254\.|sts\.|/latest/api/token", text):
+        if re.search(r"169\.254\.|//sts\.|/latest/api/token", text):
             return (
                 "no credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a file with "
                 "?credentials=PATH, or give the machine a role"
@@ -174,9 +178,8 @@ class S3Artifacts(RemoteArtifacts):
         why = _found(r'message: "([^"]+)"', text) or _found(r"(operation timed out|TimedOut|dns error)", text)
         if "HTTP error" not in text and "error sending" not in text:
             return None
-        return (
-            f"{self._endpoint or 'AWS'} cannot be reached ({self.retried()}): {why or 'no answer'}: check the network and endpoint_url"
-        )
+        where, answer = self._endpoint or "AWS", why or "no answer"
+        return f"{where} cannot be reached ({self.retried()}): {answer}: check the network and endpoint_url"
 
     @property
     def _credentials(self) -> str:
@@ -196,7 +199,9 @@ class _Upload:
     def write(self, data: memoryview) -> int:
         self._left -= data.nbytes
         if self._left < 0:
-            raise ArtifactError(f"an artifact has at most {PARTS:,} parts here: set part_size in the URL, as in part_size=64MiB")
+            raise ArtifactError(
+                f"an artifact has at most {PARTS:,} parts here: set part_size in the URL, as in part_size=64MiB"
+            )
         return self._file.write(bytes(data))  # a copy: it is sent later, when the buffer holds something else
 
     def publish(self) -> None:
@@ -204,6 +209,20 @@ class _Upload:
 
     def abandon(self) -> None:
         self._file.__exit__(ArtifactError, ArtifactError("abandoned"), None)  # what makes obstore abort the upload
+
+
+_threads_in: list[int] = []  # the process that has the SDK's threads
+
+
+def _refuse_forked() -> None:
+    """The SDK's threads do not survive a fork, and it would wait for them for ever."""
+    if not _threads_in:
+        _threads_in.append(os.getpid())
+    if os.getpid() not in _threads_in:
+        raise ArtifactError(
+            "this process was forked from one that had used S3 artifacts, which does not work: use them in the parent, "
+            "or start processes with multiprocessing's 'spawn'"
+        )
 
 
 def _found(pattern: str, text: str) -> str | None:
@@ -214,4 +233,4 @@ def _found(pattern: str, text: str) -> str | None:
 def _kinds() -> tuple[type[Exception], ...]:
     from obstore.exceptions import BaseError
 
-    return (BaseError, FileNotFoundError, OSError, RuntimeError)
+    return (BaseError, OSError, ValueError)  # its writer raises OSError

@@ -34,7 +34,7 @@ def shown(url: str) -> str:
 def place_of(url: str, readers: Mapping[str, Reader]) -> Place:
     """The parts of ``url``. ``readers``: the options it may have. Raises ConfigurationError, which repeats no secret."""
     parts = urlsplit(url)
-    if parts.username is not None or parts.password is not None:
+    if "@" in parts.netloc or "@" in unquote(parts.query):
         raise _refused(url, "holds credentials", "credentials from the environment or a file, never in the URL")
     bucket, prefix = parts.netloc, unquote(parts.path).strip("/")
     if not bucket:
@@ -47,6 +47,14 @@ def switch(text: str) -> bool:
     if text not in ("true", "false"):
         raise ValueError("expected true or false")
     return text == "true"
+
+
+def endpoint(text: str) -> str:
+    """The URL of a server."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+        raise ValueError("expected https://HOST:PORT")
+    return text.rstrip("/")
 
 
 def _checked(url: str, prefix: str) -> str:
@@ -68,8 +76,8 @@ def _read(url: str, name: str, text: str, reader: Reader) -> Any:
     try:
         return reader(text)
     except ValueError as error:
-        raise _refused(url, f"has {name}={text!r}", str(error)) from None
+        raise _refused(url, f"has {name}={text!r}", str(error).partition("expected ")[2]) from None
 
 
 def _refused(url: str, found: str, expected: str) -> ConfigurationError:
-    return ConfigurationError(f"artifacts={shown(url)!r} {found}: expected {expected.removeprefix('expected ')}")
+    return ConfigurationError(f"artifacts={shown(url)!r} {found}: expected {expected}")
