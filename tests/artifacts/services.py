@@ -20,6 +20,7 @@ import pytest
 
 START = 60.0  # seconds: far beyond what a start takes, also on a busy machine
 BUCKET = "artifacts"
+SWIFT_SECRET = "swift-canary-7f3a91"
 
 
 @dataclass
@@ -62,8 +63,10 @@ def swift(directory: Path) -> Iterator[Service]:
     server = os.path.join(os.path.dirname(__file__), "swift_server.py")
     home = directory / "swift"
     home.mkdir()
-    with running([sys.executable, "-W", "ignore", server, str(home)], directory / "swift.log", (home / "port").read_text):
-        yield s3("swift", f"http://127.0.0.1:{(home / 'port').read_text()}", "test:tester", "testing")
+    with running(
+        [sys.executable, "-W", "ignore", server, str(home), SWIFT_SECRET], directory / "swift.log", (home / "port").read_text
+    ):
+        yield s3("swift", f"http://127.0.0.1:{(home / 'port').read_text()}", "test:tester", SWIFT_SECRET)
 
 
 @contextmanager

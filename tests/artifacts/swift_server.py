@@ -1,7 +1,8 @@
-"""OpenStack Swift with its S3 interface in one process: ``python swift_server.py DIRECTORY``; writes its port there.
+"""OpenStack Swift with its S3 interface in one process: ``python swift_server.py DIRECTORY SECRET``; writes its
+port there.
 
 A strict server: it checks signatures and their age, Content-MD5 and the sizes of parts. Swift is four servers; here they
-share an event loop, one device and one replica. The one user is test:tester with the secret "testing".
+share an event loop, one device and one replica. The one user is test:tester with SECRET.
 """
 
 # ruff: noqa: E402
@@ -37,7 +38,7 @@ use = egg:swift#s3api
 location = us-east-1
 [filter:tempauth]
 use = egg:swift#tempauth
-user_test_tester = testing .admin
+user_test_tester = {secret} .admin
 [filter:bulk]
 use = egg:swift#bulk
 [filter:slo]
@@ -58,9 +59,9 @@ use = egg:swift#{kind}
 """
 
 
-def main(directory: Path) -> None:
+def main(directory: Path, secret: str) -> None:
     sockets = {kind: eventlet.listen(("127.0.0.1", 0)) for kind in KINDS}
-    write_configuration(directory)
+    write_configuration(directory, secret)
     for kind, socket in sockets.items():
         write_ring(directory, kind, socket.getsockname()[1])
     utils.set_swift_dir(str(directory))
@@ -71,10 +72,10 @@ def main(directory: Path) -> None:
     wsgi.server(front, loadapp(str(directory / "proxy.conf")), log_output=False)
 
 
-def write_configuration(directory: Path) -> None:
+def write_configuration(directory: Path, secret: str) -> None:
     (directory / "devices" / "disk").mkdir(parents=True)
     (directory / "swift.conf").write_text("[swift-hash]\nswift_hash_path_suffix = test\n")
-    (directory / "proxy.conf").write_text(PROXY.format(directory=directory))
+    (directory / "proxy.conf").write_text(PROXY.format(directory=directory, secret=secret))
     for kind in KINDS:
         (directory / f"{kind}.conf").write_text(BACKEND.format(directory=directory, kind=kind))
 
@@ -88,4 +89,4 @@ def write_ring(directory: Path, kind: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

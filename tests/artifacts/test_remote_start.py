@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from conftest import Services, use
-from services import BUCKET, Service, free_port
+from services import BUCKET, SWIFT_SECRET, Service, free_port
 
-from klassd.workflows import App, Job, JobContext, LocalExecutor
+from klassd.workflows import App
 from klassd.workflows.artifacts.remote import RemoteArtifacts
 from klassd.workflows.artifacts.scope import environment_of, store_for
 from klassd.workflows.errors import ArtifactNotStored, ConfigurationError
@@ -138,13 +137,13 @@ def credentials(path: Path, secret: str, profile: str = "default") -> None:
 @pytest.mark.fault("H10")
 def test_credentials_that_a_file_renews_are_taken_up_by_the_upload_under_way(swift: Service, tmp_path: Path) -> None:
     file = tmp_path / "credentials"
-    credentials(file, "testing", "jobs")
+    credentials(file, SWIFT_SECRET, "jobs")
     store = cast(RemoteArtifacts, store_for(swift.at(credentials=str(file), profile="jobs", retry_for="1s")))
     refused = pytest.raises(ArtifactNotStored, match=r"does not know the credentials .*credentials, .jobs.*: correct them")
     with refused, store.writer("run/e/a") as writer:
         writer.write(bytes(20 << 20))
         credentials(file, CANARY, "jobs")
-    credentials(file, "testing", "jobs")
+    credentials(file, SWIFT_SECRET, "jobs")
     eventually(lambda: store.save("run/e/a", io.BytesIO(bytes(20 << 20))))
     store.delete("run")
 
@@ -177,7 +176,7 @@ def test_a_credentials_file_that_cannot_be_used_is_told_without_its_content(
 def test_the_usual_file_is_used_when_the_environment_has_no_credentials(
     swift: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    credentials(tmp_path / "credentials", "testing", "work")
+    credentials(tmp_path / "credentials", SWIFT_SECRET, "work")
     for name in swift.env:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
@@ -208,31 +207,6 @@ def test_each_store_names_what_its_credentials_come_from() -> None:
     assert "AWS_SECRET_ACCESS_KEY" in environment_of("s3://bucket")
     assert "GOOGLE_APPLICATION_CREDENTIALS" in environment_of("gs://bucket")
     assert not [name for name in environment_of("gs://bucket") if name.startswith("AWS")]
-
-
-class Names(Job):
-    """Which of the credentials it sees."""
-
-    def run(self, ctx: JobContext) -> list[str]:
-        return sorted(name for name in os.environ if name.startswith(("AWS_", "GOOGLE_")))
-
-
-@pytest.mark.parametrize("start", ["fork", "spawn"])
-@pytest.mark.parametrize(("scheme", "seen"), [("s3", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]), ("file", [])])
-def test_a_local_worker_is_given_the_credentials_of_its_store_and_no_others(
-    swift: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: str, scheme: str, seen: list[str]
-) -> None:
-    monkeypatch.setenv("KLASSD_STATE", str(tmp_path))
-    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/no/business/of/a/job")
-    monkeypatch.delenv("AWS_SHARED_CREDENTIALS_FILE")
-    url = swift.url if scheme == "s3" else str(tmp_path / "artifacts")
-    app = App(jobs=[Names], artifacts=url, executor=LocalExecutor(str(tmp_path), start=start))
-
-    async def main() -> Any:
-        async with app.client() as client, app.scheduler():
-            return await client.wait(await client.enqueue(Names()))
-
-    assert asyncio.run(main()).output == seen
 
 
 def test_a_process_forked_after_use_is_never_left_waiting(service: Service) -> None:
