@@ -100,10 +100,12 @@ def _plugin(scheme: str, url: str) -> Any:
     for entry in known.select(name=scheme):
         try:
             return entry.load()
-        except ImportError as error:
+        except ModuleNotFoundError as error:
             raise ConfigurationError(
                 f"artifacts={shown(url)!r} needs {error.name}, which is not installed: pip install 'klassd-workflows[{scheme}]'"
             ) from error
+        except (ImportError, AttributeError) as error:
+            raise ConfigurationError(f"artifacts={shown(url)!r}: {entry.value} cannot be loaded: {error}") from error
     names = ", ".join(sorted({"file", *known.names}))
     raise ConfigurationError(f"artifacts={shown(url)!r} has the scheme {scheme!r}: expected one of {names}, or a plain path")
 
