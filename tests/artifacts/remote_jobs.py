@@ -19,6 +19,10 @@ class Save(Job):
         return ctx.artifacts.save("data", b"data")
 
 
+class SaveImpatiently(Save, grace="500ms"):
+    """Is killed soon after it was asked to stop."""
+
+
 class SaveHalf(Job):
     """Is stopped in the middle of an upload."""
 

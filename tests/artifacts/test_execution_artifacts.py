@@ -68,6 +68,7 @@ def test_the_key_tells_run_and_execution(artifacts: ExecutionArtifacts) -> None:
     assert artifacts.save("../x", b"").key == "run/run-0-0-1/=2E.=2Fx"
 
 
+@pytest.mark.fault("H7")
 def test_two_executions_of_one_name_do_not_meet(tmp_path: Path) -> None:
     first, second = (ExecutionArtifacts(str(tmp_path), "run", f"run-0-0-{attempt}") for attempt in (1, 2))
     of_first, of_second = first.save("a", b"first"), second.save("a", b"second")

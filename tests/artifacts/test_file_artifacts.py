@@ -120,6 +120,7 @@ def outside(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.fault("H6")
 def test_saving_over_a_planted_link_replaces_the_link(store: FileArtifacts, outside: Path) -> None:
     save(store, "run/e/other")
     os.symlink(outside / "a", f"{store.root}/run/e/a")
@@ -128,6 +129,7 @@ def test_saving_over_a_planted_link_replaces_the_link(store: FileArtifacts, outs
     assert (outside / "a").read_bytes() == b"secret"
 
 
+@pytest.mark.fault("H6")
 def test_a_planted_link_is_never_read(store: FileArtifacts, outside: Path) -> None:
     artifact = save(store, "run/e/a", b"secret")
     os.unlink(f"{store.root}/run/e/a")
@@ -136,6 +138,7 @@ def test_a_planted_link_is_never_read(store: FileArtifacts, outside: Path) -> No
         store.open(artifact)
 
 
+@pytest.mark.fault("H6")
 @pytest.mark.parametrize("planted", ["run", "run/e"])
 def test_a_planted_link_to_a_directory_is_never_entered(store: FileArtifacts, outside: Path, planted: str) -> None:
     artifact = save(store, "run/e/a", b"secret")
@@ -147,6 +150,7 @@ def test_a_planted_link_to_a_directory_is_never_entered(store: FileArtifacts, ou
     assert os.listdir(outside) == ["a"]
 
 
+@pytest.mark.fault("H6")
 def test_delete_removes_planted_links_and_not_what_they_point_to(store: FileArtifacts, outside: Path) -> None:
     save(store, "run/e/a")
     os.symlink(outside, f"{store.root}/run/e/directory")
@@ -195,6 +199,7 @@ with FileArtifacts(sys.argv[1]).writer("run/e/a") as writer:
 """
 
 
+@pytest.mark.fault("H1")
 def test_a_writer_killed_in_the_middle_leaves_nothing_and_the_next_save_works(store: FileArtifacts) -> None:
     before = save(store, "run/e/kept", b"kept")
     with subprocess.Popen([sys.executable, "-c", WRITER, store.root], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -226,6 +231,7 @@ def save_without_end(root: str, pipe: int) -> None:
         FileArtifacts(root).save("run/e/a", Source())  # type: ignore[arg-type]
 
 
+@pytest.mark.fault("H1")
 def test_a_writer_killed_at_any_point_leaves_a_whole_artifact_or_none(store: FileArtifacts) -> None:
     for signs in range(1, 25):
         reading, writing = os.pipe()
@@ -268,6 +274,7 @@ print(json.dumps([artifact.size, got, peak() - before]))
 """
 
 
+@pytest.mark.fault("H3")
 def test_300_megabytes_are_streamed_in_a_few_of_memory(store: FileArtifacts) -> None:
     size = 300 * MIB
     told = subprocess.run([sys.executable, "-c", STREAM, store.root, str(size)], capture_output=True, check=True, timeout=120)

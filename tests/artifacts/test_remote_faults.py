@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import os
 import signal
@@ -16,6 +17,7 @@ import pytest
 from relay import Relay
 from services import Service
 
+import klassd.workflows
 from klassd.workflows.artifacts import Artifact
 from klassd.workflows.artifacts.remote import MIB, RemoteArtifacts
 from klassd.workflows.artifacts.scope import ExecutionArtifacts, store_for
@@ -225,6 +227,30 @@ def test_nothing_is_listed_to_be_found(relay: Relay, relayed: Callable[..., Remo
         read(store, store.save(f"{run}/e/a{size}", io.BytesIO(bytes(size))))
     assert [line for line in relay.requests if run in line]
     assert not [line for line in relay.requests if "list-type" in line or "prefix=" in line or line.endswith("/o")]
+
+
+@pytest.mark.fault("H5", "H13")
+def test_bytes_of_a_job_are_never_unpacked_or_made_into_objects() -> None:
+    """Nothing in the package unpacks archives or unpickles: what is not there cannot be misled."""
+    forbidden = {"pickle", "shelve", "marshal", "dill", "tarfile", "zipfile", "unpack_archive", "eval", "exec"}
+    found = [
+        f"{path.name}:{node.lineno}: {name}"
+        for path in Path(klassd.workflows.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in _used(node)
+        if name in forbidden
+    ]
+    assert found == []
+
+
+def _used(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        return [node.module or "", *(alias.name for alias in node.names)]
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        return [node.func.id]
+    return [node.attr] if isinstance(node, ast.Attribute) and node.attr == "unpack_archive" else []
 
 
 def read(store: Any, artifact: Artifact[Any]) -> bytes:

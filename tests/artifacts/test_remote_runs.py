@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from relay import Relay
-from remote_jobs import Names, Read, Save, SaveHalf
+from remote_jobs import Names, Read, Save, SaveHalf, SaveImpatiently
 from services import SWIFT_SECRET, Service
 
 from klassd.workflows import App, Client, LocalExecutor
@@ -28,7 +28,7 @@ SECONDS = 60.0  # far beyond what anything here takes, also on a busy machine
 def in_app(state: Path, artifacts: str, work: Callable[[Client], Awaitable[Any]], start: str = "auto") -> Any:
     """What ``work`` gives, with a scheduler running what it enqueues."""
     app = App(
-        jobs=[Names, Read, Save, SaveHalf],
+        jobs=[Names, Read, Save, SaveHalf, SaveImpatiently],
         store=f"sqlite:///{state}/jobs.db",
         artifacts=artifacts,
         executor=LocalExecutor(str(state), start=start),
@@ -119,6 +119,24 @@ def test_a_job_stopped_in_the_middle_of_an_upload_aborts_it(service: Service, tm
 
     assert in_app(tmp_path, service.url, work) == "cancelled"
     assert not [name for name in service.names() + service.uploads() if name.endswith("/half")]
+
+
+@pytest.mark.fault("H8")
+@pytest.mark.parametrize("service", ["swift", "gcs"], indirect=True)
+def test_a_job_that_waits_for_a_store_which_is_away_ends_within_its_grace(service: Service, tmp_path: Path) -> None:
+    relay = Relay(service.endpoint)
+    url = service.at(retry_for="1h").replace(service.endpoint, relay.endpoint)
+
+    async def work(client: Client) -> str:
+        relay.down = True
+        relay.refused.clear()
+        run_id = await client.enqueue(SaveImpatiently())
+        await asyncio.to_thread(relay.refused.wait, SECONDS)
+        await client.cancel(run_id)
+        return (await client.wait(run_id)).status.value
+
+    assert in_app(tmp_path, url, work) == "cancelled"
+    relay.close()
 
 
 async def says(client: Client, run_id: str, text: str) -> bool:

@@ -119,6 +119,11 @@ def test_a_url_that_is_none_is_told_and_its_secrets_are_not_repeated(url: str, s
     assert CANARY not in str(caught.value)
 
 
+def test_the_server_may_be_named_by_the_platforms_own_variable(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST" if service.name == "gcs" else "AWS_ENDPOINT_URL", service.endpoint)
+    check(service.url.partition("?")[0] + "?timeout=10s")
+
+
 def test_a_store_whose_sdk_is_not_installed_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("klassd.workflows.artifacts.remote.find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match=r"needs obstore: pip install 'klassd-workflows\[s3\]'"):

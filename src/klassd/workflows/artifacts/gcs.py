@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from klassd.workflows.artifacts.remote import CONNECT, MIB, OPTIONS, PROXIES, RemoteArtifacts
@@ -73,7 +72,7 @@ class GcsArtifacts(RemoteArtifacts):
             chosen["client_options"] = {"api_endpoint": endpoint}
         return Client(project=None, **chosen)
 
-    @cached_property
+    @property
     def _waits(self) -> dict[str, Any]:
         from google.cloud.storage.retry import DEFAULT_RETRY
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MIB = 1024 * 1024
 CONNECT = 5.0  # seconds
+VERDICT = 10.0  # seconds that a scheduler waits for a store at its start
 PROBE = b"an artifact store was tried here\n"
 PROXIES = tuple(name for each in ("http_proxy", "https_proxy", "all_proxy", "no_proxy") for name in (each, each.upper()))
 OPTIONS: dict[str, Reader] = {
@@ -105,11 +106,14 @@ class RemoteArtifacts(ABC):
 
     def check(self) -> None:
         """Write and read one small object. Raises ConfigurationError with what is wrong and what to do about it."""
+        patience, self.retry_for = self.retry_for, min(self.retry_for, VERDICT)
         try:
             with self.open(self.save("self-test/store/probe", io.BytesIO(PROBE), "text/plain")) as stream:
                 stream.read()
         except ArtifactError as error:
             raise ConfigurationError(f"artifacts={self.place.shown!r} cannot be used: {error}") from None
+        finally:
+            self.retry_for, self._made = patience, None
 
     @property
     def _client(self) -> Any:
