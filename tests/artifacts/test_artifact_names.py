@@ -17,6 +17,7 @@ def decoded(segment: str) -> str:
     return bytes_.decode("utf-8", "surrogatepass")
 
 
+@pytest.mark.fault("H4")
 @given(any_name)
 @example("../x")
 @example("/etc/passwd")
@@ -43,6 +44,7 @@ def test_a_short_segment_tells_its_name_exactly(name: str) -> None:
     assert "=h" in segment or decoded(segment) == name
 
 
+@pytest.mark.fault("H4")
 @given(any_name, any_name)
 @pytest.mark.fault("H4")
 def test_two_names_never_meet(one: str, other: str) -> None:

@@ -147,6 +147,15 @@ def test_a_scheme_of_an_entry_point_is_made_from_the_url(monkeypatch: pytest.Mon
     assert store_for("blob://bucket") == repr("blob://bucket")
 
 
+def test_a_plugin_that_is_broken_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.metadata as metadata
+
+    point = metadata.EntryPoint("blob", "io:NoSuchStore", "klassd.artifacts")
+    monkeypatch.setattr(metadata, "entry_points", lambda **_: metadata.EntryPoints([point]))
+    with pytest.raises(ConfigurationError, match="io:NoSuchStore cannot be loaded: module 'io' has no attribute"):
+        store_for("blob://bucket")
+
+
 def test_a_scheme_whose_package_is_missing_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib.metadata as metadata
 

@@ -139,6 +139,7 @@ def test_a_planted_link_is_never_read(store: FileArtifacts, outside: Path) -> No
         store.open(artifact)
 
 
+@pytest.mark.fault("H6")
 @pytest.mark.parametrize("planted", ["run", "run/e"])
 @pytest.mark.fault("H6")
 def test_a_planted_link_to_a_directory_is_never_entered(store: FileArtifacts, outside: Path, planted: str) -> None:
@@ -151,6 +152,7 @@ def test_a_planted_link_to_a_directory_is_never_entered(store: FileArtifacts, ou
     assert os.listdir(outside) == ["a"]
 
 
+@pytest.mark.fault("H6")
 def test_delete_removes_planted_links_and_not_what_they_point_to(store: FileArtifacts, outside: Path) -> None:
     save(store, "run/e/a")
     os.symlink(outside, f"{store.root}/run/e/directory")

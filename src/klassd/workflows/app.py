@@ -139,13 +139,14 @@ class App:
         ``only``: just these runs; ``queues``: just runs of these queues. Leaving it lets go of the runs for another
         scheduler; jobs under way go on undisturbed.
         """
-        from klassd.workflows.composition import make_executor, make_scheduler
+        from klassd.workflows.composition import check_artifacts, make_executor, make_scheduler
 
         settings = self.settings
+        executor = self._executor or make_executor(settings)
+        await check_artifacts(settings.artifacts_url, executor)
         own = store or self.store()
         await own.open()
         try:
-            executor = self._executor or make_executor(settings)
             async with make_scheduler(settings, own, executor, only=only, queues=queues) as scheduler:
                 yield scheduler
         finally:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from klassd.workflows import __version__, plugins
+from klassd.workflows.artifacts.scope import store_for
 from klassd.workflows.client import Client
 from klassd.workflows.errors import ConfigurationError, KlassdError
 from klassd.workflows.ports import Executor, Store
@@ -33,6 +35,16 @@ def make_executor(settings: Settings) -> Executor:
     factory = plugins.load("executor", settings.executor)
     executor: Executor = factory.from_settings(settings) if hasattr(factory, "from_settings") else factory()
     return executor
+
+
+async def check_artifacts(url: str, executor: Executor) -> None:
+    """Have a store tell now, and not in the first job, that it cannot be used. Raises ``ConfigurationError``.
+
+    A pod has credentials and a network of its own, so only the URL is looked at for an executor elsewhere.
+    """
+    check = getattr(store_for(url), "check", None)
+    if check and getattr(executor, "workers_are_here", False):
+        await asyncio.to_thread(check)
 
 
 def make_scheduler(

@@ -72,6 +72,10 @@ class ArtifactError(KlassdError):
     """An artifact that is missing, damaged or misnamed; names the artifact and what was found."""
 
 
+class ArtifactNotStored(ArtifactError):
+    """An artifact that its store did not take, for all it was tried. The attempt fails as ``output``; another may succeed."""
+
+
 class LaunchRefused(KlassdError):
     """The executor can never launch this execution: the attempt fails with this message."""
 

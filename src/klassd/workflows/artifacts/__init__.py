@@ -15,7 +15,7 @@ class Artifact(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     ``T`` says what the bytes mean, for the type checker: ``Artifact[bytes]``, ``Artifact[str]``, ``Artifact[Dataset]``.
     """
 
-    key: str  # where it lies in the artifact store: "<run>/<execution>/<name>"
+    key: str  # where it lies in the artifact store: "<run>/<execution>/<name>", under its tenant if it has one
     size: int  # bytes
     sha256: str  # of the bytes, hexadecimal
     media_type: str = "application/octet-stream"
@@ -24,11 +24,14 @@ class Artifact(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 class ArtifactStore(Protocol):
     """Where artifacts lie. Synchronous: it lives in the worker. Streams; never holds a whole payload in memory.
 
-    Made from a URL by the entry point of its scheme in the group ``klassd.artifacts``.
+    Made from a URL by the entry point of its scheme in the group ``klassd.artifacts``, in the process that uses it. What it may
+    have besides: ``writer`` (``scope.WritableStore``); ``check()``, which raises ``ConfigurationError`` when it cannot be used
+    and is called as a scheduler starts; ``environment``, names of the variables that workers are given for it.
     """
 
     def save(self, key: str, source: BinaryIO, media_type: str = "application/octet-stream") -> Artifact[Any]:
-        """Store all of ``source`` under ``key``: whole or not at all. Raises ``ArtifactError``."""
+        """Store all of ``source`` under ``key``: whole or not at all. Raises ``ArtifactNotStored`` when
+        it cannot be stored now, another ``ArtifactError`` when it never can."""
         ...
 
     def open(self, artifact: Artifact[Any]) -> BinaryIO:

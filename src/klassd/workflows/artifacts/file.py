@@ -7,21 +7,19 @@ plants there leads out of it. A file appears under its name by one rename, after
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, BinaryIO
+from functools import partial
+from typing import Any, BinaryIO
 
 from klassd.workflows.artifacts import Artifact
-from klassd.workflows.artifacts.checked import BLOCK, checked
+from klassd.workflows.artifacts.checked import checked
 from klassd.workflows.artifacts.names import split_key, writer_of
-from klassd.workflows.errors import ArtifactError, ConfigurationError
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
+from klassd.workflows.artifacts.writing import BINARY, ArtifactFile, copy, written
+from klassd.workflows.errors import ArtifactError, ArtifactNotStored, ConfigurationError
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
@@ -35,27 +33,24 @@ class FileArtifacts:
     def __init__(self, url: str | os.PathLike[str]) -> None:
         self.root = _path_of(os.fspath(url))
 
-    def save(self, key: str, source: BinaryIO, media_type: str = "application/octet-stream") -> Artifact[Any]:
+    def save(self, key: str, source: BinaryIO, media_type: str = BINARY) -> Artifact[Any]:
         """Store all of ``source``, read in blocks of 1 MiB. Raises ArtifactError when the store cannot."""
         with self.writer(key, media_type) as writer:
-            while block := source.read(BLOCK):
-                writer.write(block)
+            copy(source, writer)
         return writer.artifact
 
     @contextmanager
-    def writer(self, key: str, media_type: str = "application/octet-stream") -> Iterator[FileWriter]:
+    def writer(self, key: str, media_type: str = BINARY) -> Iterator[ArtifactFile]:
         """A file to write to, visible under ``key`` when the block ends without an error; else nothing is."""
         *parents, name = split_key(key)
-        with _told(key, "stored"):
+        told = partial(_told, key, "stored", ArtifactNotStored)
+        with told():
             directory = self._directory(parents, create=True)
         try:
-            with _told(key, "stored"):
-                writer = FileWriter(_Sink(directory, name), key, media_type)
-            try:
-                yield writer
-                writer.complete()
-            finally:
-                writer.discard()
+            with told():
+                hidden = _HiddenFile(directory, name)
+            with written(hidden, key, media_type, told) as file:
+                yield file
         finally:
             os.close(directory)
 
@@ -96,76 +91,28 @@ class FileArtifacts:
         )
 
 
-class FileWriter(io.BufferedWriter):
-    """An artifact being written. ``artifact`` is its reference once the ``with`` block has ended."""
-
-    def __init__(self, sink: _Sink, key: str, media_type: str) -> None:
-        super().__init__(sink, BLOCK)
-        self._sink = sink
-        self._key = key
-        self._media_type = media_type
-
-    @property
-    def artifact(self) -> Artifact[Any]:
-        if not self._sink.complete:
-            raise ArtifactError(f"artifact {self._key!r} is not complete: its reference exists when the with block has ended")
-        return Artifact(key=self._key, size=self._sink.size, sha256=self._sink.digest.hexdigest(), media_type=self._media_type)
-
-    def write(self, data: ReadableBuffer, /) -> int:
-        if isinstance(data, str):
-            raise TypeError(f"artifact {self._key!r} takes bytes, found str: open the file with 'rb', or encode the text")
-        with _told(self._key, "stored"):
-            return super().write(data)
-
-    def complete(self) -> None:
-        """Give it its name, once all its bytes are on the disk."""
-        with _told(self._key, "stored"):
-            if not self.closed:  # a TextIOWrapper around it closes it
-                self.flush()
-            self._sink.publish()
-
-    def discard(self) -> None:
-        """Let go of the file; without a name it leaves nothing behind."""
-        self._sink.abandon()
-        self.close()
-
-
-class _Sink(io.RawIOBase):
-    """A hidden file beside its name to be; counts and digests what is written."""
+class _HiddenFile:
+    """``writing.Target``: a hidden file beside its name to be."""
 
     def __init__(self, directory: int, name: str) -> None:
         self._directory = directory
         self._name = name
         self._hidden = f".{os.urandom(8).hex()}"  # no key's segment begins with a dot
-        self._file: int | None = os.open(self._hidden, _NEW_FILE, 0o666, dir_fd=directory)
-        self.digest = hashlib.sha256()
-        self.size = 0
-        self.complete = False
+        self._file = os.open(self._hidden, _NEW_FILE, 0o666, dir_fd=directory)
+        self._published = False
 
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: ReadableBuffer, /) -> int:
-        if self._file is None:  # abandoned: what was still buffered goes nowhere
-            return memoryview(data).nbytes
-        count = os.write(self._file, data)
-        self.digest.update(memoryview(data)[:count])
-        self.size += count
-        return count
+    def write(self, data: memoryview) -> int:
+        return os.write(self._file, data)
 
     def publish(self) -> None:
-        assert self._file is not None
         os.fsync(self._file)
         os.replace(self._hidden, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
         os.fsync(self._directory)
-        self.complete = True
+        self._published = True
 
     def abandon(self) -> None:
-        if self._file is None:
-            return
         os.close(self._file)
-        self._file = None
-        if not self.complete:
+        if not self._published:
             with suppress(FileNotFoundError):  # renamed already, and only the directory could not be flushed
                 os.unlink(self._hidden, dir_fd=self._directory)
 
@@ -238,10 +185,10 @@ def _remove_directory(name: str, parent: int) -> None:
 
 
 @contextmanager
-def _told(key: str, done: str) -> Iterator[None]:
+def _told(key: str, done: str, kind: type[ArtifactError] = ArtifactError) -> Iterator[None]:
     """The system's errors as ArtifactError."""
     try:
         yield
     except OSError as error:
         why = "a link or a file stands where a directory belongs" if error.errno in _IN_THE_WAY else str(error)
-        raise ArtifactError(f"artifact {key!r} could not be {done}: {why}") from error
+        raise kind(f"artifact {key!r} could not be {done}: {why}") from error

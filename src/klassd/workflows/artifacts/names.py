@@ -1,9 +1,9 @@
 """Names of artifacts: what people call them, and the segments of a key that they become.
 
-A key is ``<run>/<execution>/<name>``: segments of ``A-Z a-z 0-9 . _ - =``, at most 128 characters, without a dot at either
-end, so that it is the same plain file or object name on every file system and in every object store. People may call an
-artifact anything: ``segment_of`` writes every other character as ``=XX`` per byte of UTF-8, one to one, so no two names
-meet and none leads anywhere.
+A key is ``<run>/<execution>/<name>``, under its tenant's segment where it has one: segments of ``A-Z a-z 0-9 . _ - =``, at
+most 128 characters, without a dot at either end, so that it is the same plain file or object name on every file system and
+in every object store. People may call an artifact anything: ``segment_of`` writes every other character as ``=XX`` per byte
+of UTF-8, one to one, so no two names meet and none leads anywhere.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ MAX_SEGMENTS = 8
 _SEGMENT = re.compile(r"(?!\.)[A-Za-z0-9._=-]{1,128}(?<!\.)", re.ASCII)
 _OTHER = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
 _DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?=\.|$)", re.IGNORECASE | re.ASCII)  # reserved on Windows shares
+_TENANT = "tenant=3A"  # as `segment_of` writes "tenant:"
 _HEAD = 60  # of a long name's segment stays readable; "=h" and 64 digits of SHA-256 follow
 
 
@@ -41,9 +42,22 @@ def split_key(key: str) -> list[str]:
     return segments
 
 
+def scope_of(run: str, execution: str, tenant: str) -> str:
+    """In front of the name of everything that an execution stores."""
+    own = f"{run}/{execution}"
+    return f"{segment_of(f'tenant:{tenant}')}/{own}" if tenant else own
+
+
+def tenant_segment(key: str) -> str:
+    """The segment of the tenant a key belongs to; empty where it belongs to none. No run's id holds a ``=``."""
+    first = key.partition("/")[0]
+    return first if first.startswith(_TENANT) else ""
+
+
 def writer_of(key: str) -> str:
     """Who wrote it, for a message."""
-    run, _, rest = key.partition("/")
+    tenant = tenant_segment(key)
+    run, _, rest = key.removeprefix(f"{tenant}/").partition("/")
     execution = rest.partition("/")[0]
     return f"execution {execution} of run {run}" if execution else f"run {run}"
 

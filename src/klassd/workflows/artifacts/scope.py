@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, BinaryIO, Protocol, cast, runtime_checkable
 
 from klassd.workflows.artifacts import Artifact, ArtifactStore
-from klassd.workflows.artifacts.names import segment_of, split_key
+from klassd.workflows.artifacts.names import scope_of, segment_of, split_key, tenant_segment
+from klassd.workflows.artifacts.writing import BINARY
 from klassd.workflows.context import ArtifactWriter
 from klassd.workflows.errors import ArtifactError, ConfigurationError
 
-BINARY = "application/octet-stream"
 TEXT = "text/plain; charset=utf-8"
 _GROUP = "klassd.artifacts"
 
@@ -29,12 +29,13 @@ class ExecutionArtifacts:
     """``context.Artifacts`` for one execution. ``store``: an artifact store, or the URL of one.
 
     Names may be any text: they become key segments one to one. Saving a name again replaces it; references to the bytes
-    it had before then fail their digest.
+    it had before then fail their digest. What belongs to another ``tenant`` is not opened.
     """
 
-    def __init__(self, store: str | ArtifactStore, run_id: str, execution_id: str) -> None:
+    def __init__(self, store: str | ArtifactStore, run_id: str, execution_id: str, tenant: str = "") -> None:
         self._store = store_for(store) if isinstance(store, str) else store
-        self._prefix = f"{run_id}/{execution_id}"
+        self._prefix = scope_of(run_id, execution_id, tenant)
+        self._tenant = tenant
         split_key(self._prefix)
 
     def save(self, name: str, data: bytes | str | BinaryIO, media_type: str | None = None) -> Artifact[Any]:
@@ -56,12 +57,19 @@ class ExecutionArtifacts:
 
     def open(self, artifact: Artifact[Any]) -> BinaryIO:
         """A stream of an artifact's bytes; raises ArtifactError when it is missing, and when its bytes are not those saved."""
+        self._admit(artifact.key)
         return self._store.open(artifact)
 
     def read(self, artifact: Artifact[Any]) -> bytes:
         """All of its bytes, in memory."""
-        with self._store.open(artifact) as stream:
+        with self.open(artifact) as stream:
             return stream.read()
+
+    def _admit(self, key: str) -> None:
+        """A reference is data, and data may be forged: it opens nothing of another tenant."""
+        if tenant_segment(key) != tenant_segment(self._prefix):
+            own = f"of tenant {self._tenant!r}" if self._tenant else "of no tenant"
+            raise ArtifactError(f"artifact {key!r} is refused: this execution is {own}, expected an artifact of the same")
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}/{segment_of(name)}"
@@ -77,19 +85,29 @@ def store_for(url: str) -> ArtifactStore:
     return cast(ArtifactStore, _plugin(scheme, url)(url))
 
 
+def environment_of(url: str) -> tuple[str, ...]:
+    """Names of the variables that the store of ``url`` takes its credentials and its way to the network from."""
+    scheme, colon, _ = url.partition("://")
+    return tuple(getattr(_plugin(scheme, url), "environment", ())) if colon and scheme != "file" else ()
+
+
 def _plugin(scheme: str, url: str) -> Any:
     from importlib.metadata import entry_points  # 20 ms that `file` does not pay
+
+    from klassd.workflows.artifacts.urls import shown
 
     known = entry_points(group=_GROUP)
     for entry in known.select(name=scheme):
         try:
             return entry.load()
-        except ImportError as error:
+        except ModuleNotFoundError as error:
             raise ConfigurationError(
-                f"artifacts={url!r} needs {error.name}, which is not installed: pip install 'klassd-workflows[{scheme}]'"
+                f"artifacts={shown(url)!r} needs {error.name}, which is not installed: pip install 'klassd-workflows[{scheme}]'"
             ) from error
+        except (ImportError, AttributeError) as error:
+            raise ConfigurationError(f"artifacts={shown(url)!r}: {entry.value} cannot be loaded: {error}") from error
     names = ", ".join(sorted({"file", *known.names}))
-    raise ConfigurationError(f"artifacts={url!r} has the scheme {scheme!r}: expected one of {names}, or a plain path")
+    raise ConfigurationError(f"artifacts={shown(url)!r} has the scheme {scheme!r}: expected one of {names}, or a plain path")
 
 
 class _Spool(io.BufferedWriter):

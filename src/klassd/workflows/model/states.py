@@ -54,7 +54,7 @@ class Cause(StrEnum):
     EXIT = "exit"  # the process ended with an exit code and no result
     SIGNAL = "signal"  # the process was killed by a signal
     NO_RESULT = "no_result"  # the process ended with exit code 0 and no result
-    OUTPUT = "output"  # a result, but an output could not be stored
+    OUTPUT = "output"  # an output or an artifact could not be stored
     INPUT = "input"  # inputs that do not fit the job, or a job that cannot be imported
     DEADLINE = "deadline"  # ran longer than its timeout
     START_DEADLINE = "start_deadline"  # did not start in time

@@ -21,6 +21,7 @@ import msgspec
 import pytest
 
 from klassd.workflows.artifacts import Artifact, ArtifactStore
+from klassd.workflows.artifacts.scope import ExecutionArtifacts
 from klassd.workflows.errors import ArtifactError
 
 MIB = 1024 * 1024
@@ -28,6 +29,10 @@ MOST_PER_READ = 16 * MIB
 STRAY_KEYS = (
     "", "/", ".", "..", "../x", "/etc/passwd", "run/../other/x", "run//x", "run/./x", "run/x/", "run/x\0y", "run/x\ny",
     "run/a b", "run/.hidden", "run/trailing.", "run/å", "run/" + "x" * 5000, "/".join("abcdefghi"),
+)  # fmt: skip
+NAMES = (
+    "../x", "/etc/passwd", "a\0b", "CON", "nul.txt", "x" * 5000, "x" * 5001, "end.", "end", ".", "..", "a b", "a+b", "a%2Fb",
+    "a/b", "?a=b", "#a", "é", "e\u0301", "\ud800", "=41", "A", "a",
 )  # fmt: skip
 
 
@@ -81,6 +86,39 @@ class ArtifactStoreConformance:
         with pytest.raises(_BrokenError):
             store.save(f"{run}/e/a", cast(BinaryIO, _Zeros(5 * MIB, then=_BrokenError())))
         assert _read(store, before) == b"before"
+
+    def test_what_is_written_to_a_file_is_read_back(self, store: ArtifactStore, run: str) -> None:
+        artifacts = ExecutionArtifacts(store, run, "e")
+        with artifacts.writer("a", "text/csv") as writer:
+            for _ in range(3):
+                writer.write(b"x" * MIB)
+            with pytest.raises(ArtifactError, match="not complete"):
+                _ = writer.artifact
+        assert (writer.artifact.size, writer.artifact.media_type) == (3 * MIB, "text/csv")
+        assert artifacts.read(writer.artifact) == b"x" * 3 * MIB
+
+    @pytest.mark.parametrize("size", [1, 20 * MIB])
+    def test_a_file_whose_block_raises_leaves_nothing(self, store: ArtifactStore, run: str, size: int) -> None:
+        artifacts = ExecutionArtifacts(store, run, "e")
+        with pytest.raises(_BrokenError), artifacts.writer("a") as writer:
+            writer.write(bytes(size))
+            raise _BrokenError
+        with pytest.raises(ArtifactError):
+            store.open(_reference(f"{run}/e/a", bytes(size)))
+
+    def test_any_names_hold_their_own_bytes(self, store: ArtifactStore, run: str) -> None:
+        artifacts = ExecutionArtifacts(store, run, "e")
+        saved = [artifacts.save(name, str(number)) for number, name in enumerate(NAMES)]
+        assert [artifacts.read(artifact) for artifact in saved] == [str(number).encode() for number in range(len(NAMES))]
+
+    def test_two_streams_of_one_artifact_do_not_disturb_each_other(self, store: ArtifactStore, run: str) -> None:
+        artifact = store.save(f"{run}/e/a", io.BytesIO(b"abc"))
+        with store.open(artifact) as one, store.open(artifact) as other:
+            assert (one.read(1), other.read(2), one.read(), other.read()) == (b"a", b"ab", b"bc", b"c")
+
+    def test_a_store_that_can_be_used_says_so(self, store: ArtifactStore) -> None:
+        check = getattr(store, "check", None)
+        assert check is None or check() is None
 
     def test_a_text_source_is_refused(self, store: ArtifactStore, run: str) -> None:
         with pytest.raises(TypeError):

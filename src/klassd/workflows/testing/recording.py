@@ -74,7 +74,7 @@ class RecordingContext(WorkerContext):
         self.recording = recording or Recording()
         super().__init__(order, self.recording)
         if artifacts is not None:
-            self._artifacts = ExecutionArtifacts(artifacts, self.run_id, self.execution_id)
+            self._artifacts = ExecutionArtifacts(artifacts, self.run_id, self.execution_id, self.tenant)
 
     def set_output(self, name: str, value: Any) -> None:
         super().set_output(name, value)

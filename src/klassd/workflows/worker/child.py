@@ -11,7 +11,14 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from klassd.workflows.crashes import mark
-from klassd.workflows.errors import ConfigurationError, InvalidInput, JobCancelled, KlassdError, PermanentError
+from klassd.workflows.errors import (
+    ArtifactNotStored,
+    ConfigurationError,
+    InvalidInput,
+    JobCancelled,
+    KlassdError,
+    PermanentError,
+)
 from klassd.workflows.job import JobInfo, load_job
 from klassd.workflows.order import Order
 from klassd.workflows.worker import processes
@@ -68,6 +75,8 @@ def _perform(order: Order, channel: Channel, context: WorkerContext, stop: _Stop
         return error.code if isinstance(error.code, int) else 1 if error.code else 0
     except OutputError as error:
         _record_failure(channel, error, cause="output", retry=False, stored=False)
+    except ArtifactNotStored as error:
+        _record_failure(channel, error, cause="output", stored=False)
     except Unusable as error:
         _record_failure(channel, error.__cause__ or error, cause="input", retry=False)
     except BaseException as error:
@@ -195,7 +204,7 @@ def _record_outputs(channel: Channel, outputs: dict[str, bytes]) -> None:
 
 
 def _record_failure(
-    channel: Channel, error: BaseException, *, retry: bool, cause: str | None = None, stored: bool = True
+    channel: Channel, error: BaseException, *, retry: bool = True, cause: str | None = None, stored: bool = True
 ) -> None:
     text = describe(error)
     if text:

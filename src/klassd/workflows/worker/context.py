@@ -101,7 +101,7 @@ class WorkerContext:
         if self._artifacts is None:
             from klassd.workflows.artifacts.scope import ExecutionArtifacts
 
-            self._artifacts = ExecutionArtifacts(self._order.artifacts, self.run_id, self.execution_id)
+            self._artifacts = ExecutionArtifacts(self._order.artifacts, self.run_id, self.execution_id, self.tenant)
         return self._artifacts
 
     @property

@@ -44,7 +44,8 @@ class LocalExecutor:
     interpreter where that is unsafe; "fork" refuses to launch there; "spawn" always starts a new interpreter.
 
     Jobs get a clean environment: ``env`` names variables they see besides PATH, HOME, the locale, ``KLASSD_JOB_*`` and a
-    few others. ``python``: the interpreter of the workers. Not a security boundary: jobs run as this process's user.
+    few others, and what the artifact store takes its credentials from. ``python``: the interpreter of the workers. Not a
+    security boundary: jobs run as this process's user.
     """
 
     def __init__(
@@ -76,6 +77,8 @@ class LocalExecutor:
     @classmethod
     def from_settings(cls, settings: Any) -> LocalExecutor:
         return cls(settings.state, concurrency=settings.concurrency, start=settings.start)
+
+    workers_are_here = True  # with this machine's network, and this process's credentials
 
     @property
     def place(self) -> str:
@@ -140,6 +143,7 @@ class LocalExecutor:
                 raise
 
     async def _begin(self, order: Order) -> None:
+        self._admit(order)
         module = order.source.partition(":")[0]
         for _ in range(TRIES):
             link = await self._templates.ready(module) if self._start != "spawn" else None
@@ -150,6 +154,12 @@ class LocalExecutor:
                 return
         self._templates.shun(module, "its templates do not last: its code changes all the time, or ends the process on import")
         await self._launch_alone(module, order)
+
+    def _admit(self, order: Order) -> None:
+        try:
+            self._workers.admit(order.artifacts)
+        except ConfigurationError as error:
+            raise LaunchRefused(str(error)) from error
 
     async def _launch_from(self, link: Link, module: str, order: Order) -> bool:
         """Whether it is started. False: another template is needed."""

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
+from klassd.workflows.artifacts.scope import environment_of
 from klassd.workflows.crashes import mark
 from klassd.workflows.errors import LaunchDelayed, LaunchRefused
 from klassd.workflows.executors.local.environment import clean
@@ -84,7 +85,14 @@ class Workers:
     def __init__(self, python: str, env: tuple[str, ...], spools: str, log: str) -> None:
         self._command = (python, "-P", "-m", "klassd.workflows.worker")
         self._env, self._spools, self._log = env, spools, log
+        self._artifacts = ""
+        self._artifacts_env: tuple[str, ...] = ()
         self._children: set[Child] = set()
+
+    def admit(self, artifacts: str) -> None:
+        """Give workers from now on what the artifact store at this URL takes its credentials from."""
+        if artifacts != self._artifacts:
+            self._artifacts, self._artifacts_env = artifacts, environment_of(artifacts)
 
     def template(self, module: str, path: str) -> Child:
         """Raises ``LaunchRefused`` or ``LaunchDelayed``."""
@@ -109,7 +117,9 @@ class Workers:
 
     def _start(self, cookie: str, stdin: IO[bytes] | None, *arguments: str) -> Child:
         try:
-            child = start([*self._command, *arguments], clean(os.environ, self._env, cookie), self._log, stdin)
+            child = start(
+                [*self._command, *arguments], clean(os.environ, self._env + self._artifacts_env, cookie), self._log, stdin
+            )
         except OSError as error:
             kind = LaunchRefused if isinstance(error, FileNotFoundError | PermissionError) else LaunchDelayed
             raise kind(f"{self._command[0]} could not be started: {error}") from error
