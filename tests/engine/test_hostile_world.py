@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -52,11 +53,9 @@ class Slow(MemoryStore):
     async def renew(self, owner: str, ttl: float) -> bool:
         return await self.slowly() and await super().renew(owner, ttl)
 
-    async def claim_runs(
-        self, owner: str, limit: int, now: float, queues: Sequence[str] | None = None, only: Sequence[str] | None = None
-    ) -> list[LoadedRun]:
+    async def claim_runs(self, *asked: Any, **options: Any) -> list[LoadedRun]:
         await self.slowly()
-        return await super().claim_runs(owner, limit, now, queues, only)
+        return await super().claim_runs(*asked, **options)
 
     async def cancel_requests(self, owner: str) -> list[str]:
         await self.slowly()

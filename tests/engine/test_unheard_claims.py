@@ -1,7 +1,7 @@
 """A claim whose answer was lost gave runs to a scheduler that has never heard of them."""
 
 import asyncio
-from collections.abc import Sequence
+from typing import Any
 
 from klassd.workflows import Job, JobContext
 from klassd.workflows.client import Client
@@ -25,10 +25,8 @@ class Deaf(MemoryStore):
 
     heard = True
 
-    async def claim_runs(
-        self, owner: str, limit: int, now: float, queues: Sequence[str] | None = None, only: Sequence[str] | None = None
-    ) -> list[LoadedRun]:
-        claimed = await super().claim_runs(owner, limit, now, queues, only)
+    async def claim_runs(self, *asked: Any, **options: Any) -> list[LoadedRun]:
+        claimed = await super().claim_runs(*asked, **options)
         if self.heard and claimed:
             self.heard = False
             raise StoreError("the answer was lost")

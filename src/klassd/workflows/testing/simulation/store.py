@@ -176,14 +176,23 @@ class SimStore:
         )
 
     async def claim_runs(
-        self, owner: str, limit: int, now: float, queues: Sequence[str] | None = None, only: Sequence[str] | None = None
+        self,
+        owner: str,
+        limit: int,
+        now: float,
+        queues: Sequence[str] | None = None,
+        only: Sequence[str] | None = None,
+        abandoned: bool = False,
     ) -> list[LoadedRun]:
         def then(claimed: list[LoadedRun]) -> None:
             self._invariants.claimed(self._process, owner, claimed)
             if claimed:
                 self._hints.ring()
 
-        return await self._call("claim_runs", "", lambda: self._memory.claim_runs(owner, limit, now, queues, only), then)
+        def claim() -> Coroutine[Any, Any, list[LoadedRun]]:
+            return self._memory.claim_runs(owner, limit, now, queues, only, abandoned)
+
+        return await self._call("claim_runs", "", claim, then)
 
     async def release(self, owner: str) -> None:
         def then(_: None) -> None:
