@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lightkube.models.batch_v1 import Job as KubernetesJob
 from pod_help import RUN, job, order, rendered, spec, template, variables, worker
@@ -107,6 +107,7 @@ def test_a_large_order_is_rendered_so() -> None:
 
 
 @given(careful_pods())
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])  # a pod is many draws
 def test_every_pod_is_one_that_the_api_has_words_for(pod: Pod) -> None:
     """The API server takes no unknown field silently under strict validation; the models know every field."""
     found = job(pod)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from pod_help import job, template
 from pod_security_standard import violations
 from pod_shapes import careful_pods
@@ -15,6 +15,7 @@ from klassd.workflows.pods import ContainerSecurity, HostPath, InitContainer, Po
 
 
 @given(careful_pods())
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])  # a pod is many draws
 def test_a_pod_that_gives_nothing_up_passes_the_restricted_standard(pod: Pod) -> None:
     assert violations(template(pod)) == []
 
