@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import cast
 
 import pytest
 from conftest import Services, use
+from relay import Relay
 from services import BUCKET, SWIFT_SECRET, Service, free_port
 
 from klassd.workflows import App
 from klassd.workflows.artifacts.remote import RemoteArtifacts
 from klassd.workflows.artifacts.scope import environment_of, store_for
-from klassd.workflows.errors import ArtifactNotStored, ConfigurationError
+from klassd.workflows.errors import ArtifactError, ArtifactNotStored, ConfigurationError
 
 CANARY = "canary-5c2d9f"
 
@@ -122,6 +127,70 @@ def test_a_url_that_is_none_is_told_and_its_secrets_are_not_repeated(url: str, s
 def test_the_server_may_be_named_by_the_platforms_own_variable(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST" if service.name == "gcs" else "AWS_ENDPOINT_URL", service.endpoint)
     check(service.url.partition("?")[0] + "?timeout=10s")
+
+
+@contextmanager
+def answering(status: int, body: str) -> Iterator[str]:
+    """A server that gives everybody the same answer."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        do_GET = do_PUT = do_POST = answer
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.fault("H10")
+@pytest.mark.fault("H11")
+@pytest.mark.parametrize(
+    ("scheme", "status", "code", "said"),
+    [
+        ("s3", 400, "ExpiredToken", "the credentials (from AWS_ACCESS_KEY_ID) have expired (ExpiredToken): renew them"),
+        ("s3", 403, "AccessDenied", "refuses these credentials (AccessDenied; from AWS_ACCESS_KEY_ID): they need PutObject"),
+        ("s3", 403, "RequestTimeTooSkewed", "has another time than this machine (RequestTimeTooSkewed): set its clock"),
+        ("s3", 400, "AuthorizationHeaderMalformed", "is in another region than 'us-east-1': correct region"),
+        ("s3", 400, "EntityTooLarge", "answered EntityTooLarge"),
+        ("gs", 401, "", "no credentials were found: set GOOGLE_APPLICATION_CREDENTIALS"),
+        ("gs", 403, "", "refuses these credentials (403; anonymous): they need storage.objects.create"),
+        ("gs", 503, "", "answered 503 (tried again for 0.2 s)"),
+    ],
+)
+def test_what_a_server_refuses_is_told_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, scheme: str, status: int, code: str, said: str
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", CANARY)
+    body = f"<Error><Code>{code}</Code><Message>no</Message></Error>" if code else ""
+    options = "&anonymous=true" if scheme == "gs" else ""
+    with answering(status, body) as endpoint, pytest.raises(ConfigurationError) as caught:
+        check(f"{scheme}://bucket?endpoint_url={endpoint}{options}")
+    assert said in str(caught.value)
+
+
+def test_a_bucket_may_be_a_part_of_the_host_name_and_a_proxy_is_used(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relay = Relay(use(services.get("moto"), monkeypatch).endpoint)
+    monkeypatch.setenv("http_proxy", relay.endpoint)
+    store = cast(RemoteArtifacts, store_for("s3://bucket?endpoint_url=http://s3.example.com&path_style=false&retry_for=0.2s"))
+    with contextlib.suppress(ArtifactError):
+        store.save("run/e/a", io.BytesIO(b"a"))
+    relay.close()
+    assert relay.requests[0] == "PUT http://bucket.s3.example.com/run/e/a"
 
 
 def test_a_store_whose_sdk_is_not_installed_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -325,3 +325,14 @@ def test_an_async_test_uses_a_thread() -> None:
         return (await asyncio.to_thread(testing.run_job, Double(number=2))).output
 
     assert asyncio.run(main()) == 4
+
+
+def test_an_artifact_that_cannot_be_stored_fails_as_an_output_and_may_be_tried_again(tmp_path: Path) -> None:
+    class Keep(Job):
+        def run(self, ctx: JobContext) -> Artifact[bytes]:
+            return ctx.artifacts.save("a", b"lost")
+
+    (tmp_path / "file").write_text("no directory")
+    result = testing.run_job(Keep(), artifacts=tmp_path / "file")
+    assert (result.status, result.cause, result.retry) == (ExecutionStatus.FAILED, Cause.OUTPUT, True)
+    assert "could not be stored" in (result.error or "")

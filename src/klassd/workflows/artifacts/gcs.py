@@ -87,6 +87,8 @@ class GcsArtifacts(RemoteArtifacts):
         from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
         from requests.exceptions import RequestException
 
+        if isinstance(error, RetryError) and error.cause:
+            return self._why(error.cause)
         if isinstance(error, GoogleAuthError):
             return self._why_unauthorised(error)
         if isinstance(error, GoogleAPICallError):
@@ -106,7 +108,8 @@ class GcsArtifacts(RemoteArtifacts):
                 f"bucket {bucket!r} at {self._where} refuses these credentials ({status}; {self._credentials}): they need "
                 "storage.objects.create and get, and list and delete to replace or delete"
             )
-        return f"{self._where} answered {status} {message or ''} ({self.retried()})"
+        answer = f"{status} {message or ''}".strip()
+        return f"{self._where} answered {answer} ({self.retried()})"
 
     def _why_unauthorised(self, error: Exception) -> str:
         from google.auth.exceptions import DefaultCredentialsError
@@ -119,8 +122,7 @@ class GcsArtifacts(RemoteArtifacts):
         return f"the credentials ({self._credentials}) give no token ({type(error).__name__}): renew them"
 
     def _why_unreachable(self, error: Exception) -> str:
-        cause = getattr(error, "cause", None) or error
-        return f"{self._where} cannot be reached ({self.retried()}): {type(cause).__name__}: check the network and endpoint_url"
+        return f"{self._where} cannot be reached ({self.retried()}): {type(error).__name__}: check the network and endpoint_url"
 
     @property
     def _where(self) -> str:

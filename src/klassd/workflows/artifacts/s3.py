@@ -23,7 +23,8 @@ AT_ONCE = 2  # parts on their way: one is sent while the next is filled
 _SIZE = re.compile(r"(\d+)MiB")
 
 # What is wrong, by the code of the answer.
-_CREDENTIALS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed", "InvalidClientTokenId")
+_CREDENTIALS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidClientTokenId")
+_REGION = ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException")
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "InvalidToken")
 
 
@@ -118,12 +119,11 @@ class S3Artifacts(RemoteArtifacts):
         return named or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
 
     def _config(self) -> S3Config:
-        config: S3Config = {
-            "region": self._region,
-            "virtual_hosted_style_request": not self.place.options.get("path_style", True),
-        }
+        in_host = not self.place.options.get("path_style", True)
+        config: S3Config = {"region": self._region, "virtual_hosted_style_request": in_host}
         if self._endpoint:
-            config["endpoint"] = self._endpoint
+            scheme, _, host = self._endpoint.partition("://")
+            config["endpoint"] = f"{scheme}://{self.place.bucket}.{host}" if in_host else self._endpoint
         return config
 
     @property
@@ -158,7 +158,7 @@ class S3Artifacts(RemoteArtifacts):
             return f"{where} has another time than this machine ({code}): set its clock"
         if code == "NoSuchBucket":
             return f"there is no bucket {bucket!r} at {where}: create it, or correct the bucket or endpoint_url"
-        if code in ("PermanentRedirect", "IllegalLocationConstraintException") or status == "301":
+        if code in _REGION or status == "301":
             return f"bucket {bucket!r} is in another region than {self._region!r}: correct region"
         if code == "AccessDenied" or (status == "403" and "169.254." not in text):
             return (

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import coroutine
 from typing import Any
 
-from klassd.workflows.errors import JobCancelled, PermanentError
+from klassd.workflows.errors import ArtifactNotStored, JobCancelled, PermanentError
 from klassd.workflows.order import Error
 from klassd.workflows.testing.recording import RecordingContext
 from klassd.workflows.worker.child import Unusable, describe
@@ -129,7 +129,7 @@ def _failed(context: RecordingContext, error: BaseException) -> Came:
             traceback=text[-1200:],
             retry=not (unusable or unstored or isinstance(error, PermanentError)),
         ),
-        cause="input" if unusable else "output" if unstored else None,
+        cause="input" if unusable else "output" if unstored or isinstance(error, ArtifactNotStored) else None,
         stored=not unstored,
         exception=shown,
     )

@@ -76,7 +76,7 @@ def _perform(order: Order, channel: Channel, context: WorkerContext, stop: _Stop
     except OutputError as error:
         _record_failure(channel, error, cause="output", retry=False, stored=False)
     except ArtifactNotStored as error:
-        _record_failure(channel, error, cause="output", stored=False)
+        _record_failure(channel, error, cause="output")
     except Unusable as error:
         _record_failure(channel, error.__cause__ or error, cause="input", retry=False)
     except BaseException as error:
