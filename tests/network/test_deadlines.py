@@ -50,8 +50,8 @@ CALLS = {
 NOT_OF_A_NETWORK = {"sqlite3"}
 LIBRARIES = {
     "aiobotocore", "aiohttp", "asyncpg", "boto3", "botocore", "ftplib", "google", "grpc", "http.client", "httpx", "imaplib",
-    "kr8s", "kubernetes", "kubernetes_asyncio", "lightkube", "motor", "obstore", "psycopg", "psycopg2", "pymongo", "redis", "requests",
-    "smtplib", "ssl", "urllib.request", "urllib3", "websockets",
+    "kr8s", "kubernetes", "kubernetes_asyncio", "lightkube", "motor", "obstore", "psycopg", "psycopg2", "pymongo", "redis",
+    "requests", "smtplib", "ssl", "urllib.request", "urllib3", "websockets",
 }  # fmt: skip
 
 
