@@ -20,7 +20,7 @@ def test_a_double_start_is_told_in_at_most_forty_events_that_end_with_it() -> No
     assert len(whole) <= 40
     assert "started once" in whole[-1]
     assert "RUN" in whole[-1]
-    assert sum("starts user code" in entry and "RUN" in entry for entry in whole) >= 2
+    assert any("makes a second pod of RUN" in entry for entry in whole)
     assert len(shrunk.course.items or ()) < 10
     assert again.trace_hash == shrunk.simulated.trace_hash
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
-
 
 from klassd.workflows.model.logs import lines_of
 from klassd.workflows.model.run import Change, Execution, ExecutionPatch, LoadedRun, Run
@@ -181,7 +180,7 @@ class Invariants:
         self.hold(epoch == change.epoch, "only the owner writes", change.run_id, message)
         for execution_id, chunk in change.logs:
             self._appended(change.run_id, execution_id, chunk.first_line, chunk.lines)
-        for row in (*change.started, *change.updated):
+        for row in _rows(change):
             self._execution(change.run_id, row)
         for node in change.nodes:
             self._node_row(change.run_id, node.name)
@@ -189,9 +188,9 @@ class Invariants:
             self._run(change.run_id)
 
     def acknowledged(self, process: SimProcess, changes: Sequence[Change], accepted: Sequence[bool]) -> None:
-        """From here on it is this process that has to reap what ended; one that dies first leaves it to the executor's sweep."""
+        """From here on this process has to reap what ended; one that dies first leaves it to the executor's sweep."""
         for change, taken in zip(changes, accepted, strict=True):
-            for row in (*change.started, *change.updated) if taken else ():
+            for row in _rows(change) if taken else ():
                 job = self._cluster.jobs.get(row.id)
                 if row.id in self.final_executions and job is not None and not job.reaped:
                     self.owed[row.id] = process.name
@@ -262,7 +261,8 @@ class Invariants:
     def _execution(self, run_id: str, said: Execution | ExecutionPatch) -> None:
         row = self._row(said.id, run_id)
         if row is None:
-            return self.hold(False, "what is updated exists", run_id, f"{said.id} was updated and is not there")
+            self.hold(False, "what is updated exists", run_id, f"{said.id} was updated and is not there")
+            return
         before = self.final_executions.get(row.id)
         self.hold(before in (None, row.status), "final executions stay", row.id, f"{row.id} was {before} and is {row.status}")
         if row.status is ExecutionStatus.STARTING and row.id not in self._decided:
@@ -313,11 +313,11 @@ class Invariants:
     def _appended(self, run_id: str, execution_id: str, first: int, lines: int) -> None:
         expected = self._next_line.get(execution_id, 1)
         if first < expected:
-            return None  # repeated after an answer that was lost; what the store made of it is looked at in the end
+            return  # repeated after an answer that was lost; what the store made of it is looked at in the end
         message = f"the console of {execution_id} goes on at line {first} after line {expected - 1}"
         self.hold(first == expected, "consoles have no silent gap", run_id, message)
         self._next_line[execution_id] = first + lines
-        return None
+        return
 
     def _console(self, row: Execution, job: SimJob) -> None:
         """Every line once, in order, as it was produced, or a marker in its place."""
@@ -370,3 +370,8 @@ class Invariants:
 def _is_of(text: str, produced: str, job: SimJob) -> bool:
     """The line; or, where a rotation took a frame that a part of it stood in, the rest."""
     return text == produced or (job.rotated > 0 and (produced.endswith(text) or produced.startswith(text)))
+
+
+def _rows(change: Change) -> Iterator[Execution | ExecutionPatch]:
+    yield from change.started
+    yield from change.updated

@@ -9,7 +9,7 @@ from klassd.workflows.testing.simulation.faults import KINDS
 from klassd.workflows.testing.simulation.simulate import STEPS, Simulated, simulate
 
 MOST = 40  # events of a story
-WHAT = 27  # where an entry of the trace says what happened
+WHAT = 26  # where an entry of the trace says what happened
 IDLE = ("get_run", "cancel_requests", "next_due", "hears a hint", "log_cursor", "renew")
 TRIES = 150  # simulations that shrinking may take
 

@@ -69,6 +69,7 @@ class World:
         self._count = schedulers or rng.choice((1, 2, 2, 3))
         self._concurrency = rng.choice((2, 4, 8))
         self._births = 0
+        self._ending = False
         self._context = Context()
         self._over = self.loop.create_future()
         self._seed, self._items, self._script = seed, items, script
@@ -290,7 +291,7 @@ class World:
     def _closed(self, replica: Replica) -> None:
         self.trace.add(replica.process.name, "has ended")
         self._bury(replica)
-        if self.faults.on:
+        if not self._ending:
             self._later(self.rng.random() * 5.0, self._start_scheduler)
 
     # -- the end ------------------------------------------------------------------------------------------------
@@ -316,6 +317,7 @@ class World:
             await asyncio.sleep(1.0)
 
     async def _close(self) -> None:
+        self._ending = True
         for replica in [replica for replica in self.replicas if not replica.process.dead]:
             closing: Coroutine[Any, Any, None] = self._close_one(replica)
             task = replica.process.spawn(closing, "close")
