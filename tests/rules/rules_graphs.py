@@ -5,56 +5,18 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from rules_world import EVICTED, FAILURE, FOR_GOOD, SUCCESS, node, ref, workflow
+from rules_world import EVICTED, FAILURE, FOR_GOOD, SUCCESS, node
 
-from klassd.workflows.model.workflow import All, AnyOf, Compare, Condition, Definition, Node, Not, Outcome
+from klassd.workflows.model.workflow import Definition
 from klassd.workflows.rules.lifecycle import Verdict
+from klassd.workflows.testing.simulation import graphs
+
+RETRIES, MACHINE = (0, 0, 1, 2), (0, 0, 1, 2)
+OPTIONS = [node("any", retries=own, machine=machine).options for own in RETRIES for machine in MACHINE]
 
 
 def random_workflow(rng: Random, most: int = 8) -> Definition:
-    nodes: list[Node] = []
-    for number in range(rng.randint(1, most)):
-        nodes.append(_random_node(rng, f"n{number}", nodes))
-    return workflow(*nodes)
-
-
-def _random_node(rng: Random, name: str, earlier: list[Node]) -> Node:
-    needs = rng.sample(earlier, rng.randint(0, min(3, len(earlier))))
-    fed = [need for need in needs if rng.random() < 0.5]
-    fields: dict[str, Any] = {
-        "inputs": {f"from-{need.name}": ref(need.name) for need in fed},
-        "optional": tuple(f"from-{need.name}" for need in fed if rng.random() < 0.4),
-    }
-    if needs and rng.random() < 0.5:
-        fields["when"] = _random_condition(rng, needs, depth=2)
-    if rng.random() < 0.4:
-        fields |= _random_fan_out(rng, needs)
-    return node(
-        name, *(need.name for need in needs), retries=rng.choice((0, 0, 1, 2)), machine=rng.choice((0, 0, 1, 2)), **fields
-    )
-
-
-def _random_condition(rng: Random, needs: list[Node], depth: int) -> Condition:
-    need = rng.choice(needs)
-    kind = rng.choice(("failed", "succeeded", "compare", *(("not", "all", "any") if depth else ())))
-    if kind in ("not", "all", "any"):
-        parts = tuple(_random_condition(rng, needs, depth - 1) for _ in range(2))
-        return Not(parts[0]) if kind == "not" else All(parts) if kind == "all" else AnyOf(parts)
-    if kind == "compare" and not need.mapped:
-        return Compare(rng.choice(("==", "<")), ref(need.name, "n"), rng.randint(0, 2))
-    return Outcome(need.name, "failed" if kind == "failed" else "succeeded")
-
-
-def _random_fan_out(rng: Random, needs: list[Node]) -> dict[str, Any]:
-    over: Any = list(range(rng.randint(0, 5)))
-    if needs and rng.random() < 0.6:
-        source = rng.choice(needs)
-        over = ref(source.name) if source.mapped else ref(source.name, "items")
-    return {
-        "over": over,
-        "max_parallel": rng.choice((None, 1, 2, 3)),
-        "on_empty": rng.choice(("omit", "succeed", "fail")),
-    }
+    return graphs.random_workflow(rng, OPTIONS, most)
 
 
 class Fates:

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rules_graphs import Fates, random_workflow
-from rules_reference import Reference
 from rules_world import SUCCESS, World, run_to_the_end
 
 from klassd.workflows.model.states import NodeStatus, RunStatus
 from klassd.workflows.model.workflow import Definition
 from klassd.workflows.rules import graph
 from klassd.workflows.rules.advance import Begun, Cancelled, TaskEnded
+from klassd.workflows.testing.simulation.reference import Reference
 
 BATCHES, GRAPHS = 10, 300
 

@@ -6,12 +6,12 @@ from itertools import product
 from typing import Any
 
 import pytest
-from rules_reference import Reference
 from rules_world import FOR_GOOD, SUCCESS, node, ref, run_to_the_end, workflow
 
 from klassd.workflows.model.states import NodeStatus, RunStatus
 from klassd.workflows.model.workflow import AnyOf, Compare, Node, Not, Outcome
 from klassd.workflows.rules.lifecycle import Verdict
+from klassd.workflows.testing.simulation.reference import Reference
 
 S, F, X, O = NodeStatus.SUCCEEDED, NodeStatus.FAILED, NodeStatus.SKIPPED, NodeStatus.OMITTED  # noqa: E741
 

@@ -48,9 +48,9 @@ class Batch:
         return not self.violations and not self.silent
 
     def __str__(self) -> str:
+        seeds = f"{self.seeds:,} seeds, {self.events:,} events, {self.runs:,} runs, {self.seconds / 86400:,.1f} virtual days"
         lines = [
-            f"{self.seeds:,} seeds, {self.events:,} events, {self.runs:,} runs, {self.seconds / 86400:,.1f} virtual days, "
-            f"{self.faults.total():,} faults: {len(self.violations)} violations",
+            f"{seeds}, {self.faults.total():,} faults: {len(self.violations)} violations",
             *(f"  {kind:22} {self.faults[kind]:9,}" for kind in KINDS),
             *(f"seed {seed}: {violation}" for seed, violation in self.violations.items()),
             *(f"{kind} never happened" for kind in self.silent),

@@ -7,13 +7,11 @@ from random import Random
 from typing import Any
 
 from klassd.workflows.model.workflow import All, AnyOf, Compare, Condition, Definition, Node, Not, Outcome
-from klassd.workflows.options import Options, RetryPolicy
-
-RETRIES = (0, 0, 1, 2)
+from klassd.workflows.options import Options
 
 
-def random_workflow(rng: Random, most: int = 8, options: Sequence[Options] = ()) -> Definition:
-    """``options``: what a node may have; the default is retries only."""
+def random_workflow(rng: Random, options: Sequence[Options], most: int = 8) -> Definition:
+    """``options``: what a node may have."""
     nodes: list[Node] = []
     for number in range(rng.randint(1, most)):
         nodes.append(_random_node(rng, f"n{number}", nodes, options))
@@ -31,12 +29,7 @@ def _random_node(rng: Random, name: str, earlier: list[Node], options: Sequence[
         fields["when"] = _random_condition(rng, needs, depth=2)
     if rng.random() < 0.4:
         fields |= _random_fan_out(rng, needs)
-    chosen = rng.choice(options) if options else retries(rng.choice(RETRIES))
-    return Node(name, "Job", "jobs:Job", needs=tuple(need.name for need in needs), options=chosen, **fields)
-
-
-def retries(times: int) -> Options:
-    return Options(retry=RetryPolicy(times=times, first=10.0, jitter=0.1))
+    return Node(name, "Job", "jobs:Job", needs=tuple(need.name for need in needs), options=rng.choice(options), **fields)
 
 
 def _ref(name: str, *path: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from klassd.workflows.model.logs import lines_of
@@ -44,6 +44,7 @@ class Invariants:
         self.keys: dict[str, str] = {}  # idempotency key -> run
         self.cancelled: set[str] = set()  # runs somebody asked to cancel
         self.leases: dict[str, float] = {}  # owner -> until when
+        self.crashed: set[str] = set()  # processes that ended without releasing their lease
         self.owner_of: dict[str, str] = {}  # process -> the name it owns runs under
         self.owners: dict[str, tuple[str, int]] = {}  # run -> owner, epoch
         self.final_runs: dict[str, RunStatus] = {}
@@ -179,7 +180,7 @@ class Invariants:
         self.hold(epoch == change.epoch, "only the owner writes", change.run_id, message)
         for execution_id, chunk in change.logs:
             self._appended(change.run_id, execution_id, chunk.first_line, chunk.lines)
-        for row in (*change.started, *change.updated):
+        for row in _rows(change):
             self._execution(change.run_id, row)
         for node in change.nodes:
             self._node_row(change.run_id, node.name)
@@ -187,9 +188,9 @@ class Invariants:
             self._run(change.run_id)
 
     def acknowledged(self, process: SimProcess, changes: Sequence[Change], accepted: Sequence[bool]) -> None:
-        """From here on it is this process that has to reap what ended; one that dies first leaves it to the executor's sweep."""
+        """From here on this process has to reap what ended; one that dies first leaves it to the executor's sweep."""
         for change, taken in zip(changes, accepted, strict=True):
-            for row in (*change.started, *change.updated) if taken else ():
+            for row in _rows(change) if taken else ():
                 job = self._cluster.jobs.get(row.id)
                 if row.id in self.final_executions and job is not None and not job.reaped:
                     self.owed[row.id] = process.name
@@ -260,7 +261,8 @@ class Invariants:
     def _execution(self, run_id: str, said: Execution | ExecutionPatch) -> None:
         row = self._row(said.id, run_id)
         if row is None:
-            return self.hold(False, "what is updated exists", run_id, f"{said.id} was updated and is not there")
+            self.hold(False, "what is updated exists", run_id, f"{said.id} was updated and is not there")
+            return
         before = self.final_executions.get(row.id)
         self.hold(before in (None, row.status), "final executions stay", row.id, f"{row.id} was {before} and is {row.status}")
         if row.status is ExecutionStatus.STARTING and row.id not in self._decided:
@@ -359,10 +361,17 @@ class Invariants:
 
     def closed(self) -> None:
         """When every scheduler has ended in order."""
-        held = sorted(owner for owner, lease in self._data.leases.items() if lease.live(START + self._time()))
+        without_a_word = {self.owner_of.get(name) for name in self.crashed}
+        live = (owner for owner, lease in self._data.leases.items() if lease.live(START + self._time()))
+        held = sorted(owner for owner in live if owner not in without_a_word)
         self.hold(not held, "no lease is held", "", f"leases of {', '.join(held)} are held though all have ended")
 
 
 def _is_of(text: str, produced: str, job: SimJob) -> bool:
     """The line; or, where a rotation took a frame that a part of it stood in, the rest."""
     return text == produced or (job.rotated > 0 and (produced.endswith(text) or produced.startswith(text)))
+
+
+def _rows(change: Change) -> Iterator[Execution | ExecutionPatch]:
+    yield from change.started
+    yield from change.updated

@@ -84,4 +84,4 @@ def abandon(tasks: Iterable[asyncio.Task[None]]) -> None:
         task._log_destroy_pending = False  # type: ignore[attr-defined]
         if not task.done():
             with contextlib.suppress(BaseException):
-                task.get_coro().close()  # type: ignore[union-attr]
+                task.get_coro().close()

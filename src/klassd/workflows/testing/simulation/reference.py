@@ -68,8 +68,9 @@ class Reference:
             return node.over
         if node.over["$ref"] not in self.values:
             return None
-        found = self.values[node.over["$ref"]]
-        return found[node.over["path"][0]] if node.over["path"] else found
+        found: Any = self.values[node.over["$ref"]]
+        items: list[Any] = found[node.over["path"][0]] if node.over["path"] else found
+        return items
 
     def _holds(self, condition: Condition) -> bool | NodeStatus:
         """True, False, or the status of the node whose missing output leaves it open."""

@@ -9,7 +9,9 @@ from klassd.workflows.testing.simulation.faults import KINDS
 from klassd.workflows.testing.simulation.simulate import STEPS, Simulated, simulate
 
 MOST = 40  # events of a story
-TRIES = 400  # simulations that shrinking may take
+WHAT = 26  # where an entry of the trace says what happened
+IDLE = ("get_run", "cancel_requests", "next_due", "hears a hint", "log_cursor", "renew")
+TRIES = 150  # simulations that shrinking may take
 
 
 @dataclass(frozen=True)
@@ -38,21 +40,26 @@ class Shrunk:
         return "\n".join(story(self.simulated))
 
 
-def shrink(seed: object, *, steps: int = STEPS) -> Shrunk | None:
-    """Drop work, kinds of faults and single faults for as long as the same promise is broken. None: nothing is wrong."""
+def shrink(seed: object, *, steps: int = STEPS, tries: int = TRIES) -> Shrunk | None:
+    """Drop work, kinds of faults and single faults for as long as the same promise is broken. None: nothing is wrong.
+
+    ``tries``: simulations it may take.
+    """
     course = Course(seed, steps)
     came = course.run()
-    return _Shrinking(course, came).smallest() if came.violations else None
+    return _Shrinking(course, came, tries).smallest() if came.violations else None
 
 
 class _Shrinking:
-    def __init__(self, course: Course, came: Simulated) -> None:
+    def __init__(self, course: Course, came: Simulated, tries: int) -> None:
         self._course, self._came = course, came
         self._rule = came.violations[0].rule
-        self._tries = 0
+        self._tries = tries
 
     def smallest(self) -> Shrunk:
-        self._try(replace(self._course, schedulers=1)) or self._try(replace(self._course, schedulers=2))
+        for schedulers in (1, 2):
+            if self._try(replace(self._course, schedulers=schedulers)):
+                break
         self._less_work()
         for kind in KINDS:
             if self._came.faults[kind]:
@@ -83,9 +90,9 @@ class _Shrinking:
             size //= 2
 
     def _try(self, course: Course) -> bool:
-        if self._tries >= TRIES:
+        if self._tries == 0:
             return False
-        self._tries += 1
+        self._tries -= 1
         came = course.run()
         if not came.violations or came.violations[0].rule != self._rule:
             return False
@@ -96,14 +103,14 @@ class _Shrinking:
 def story(came: Simulated, most: int = MOST) -> Sequence[str]:
     """What concerns the run whose promise was broken, and what befell whom, with names that can be read."""
     violation = came.violations[0]
-    told = [
-        entry for entry in came.trace if violation.subject in entry or "[" in entry or entry[14:].split()[1:2] == ["starts"]
-    ]
-    shown = [entry for entry in told if not _idle(entry)][-most:]
+    shown = [entry for entry in came.trace if _concerns(entry, violation.subject)][-most:]
     named = [entry.replace(violation.subject, "RUN") if violation.subject else entry for entry in shown]
     return [entry if len(entry) <= 200 else f"{entry[:197]}..." for entry in named]
 
 
-def _idle(entry: str) -> bool:
-    """Looks that found nothing."""
-    return any(f"  {verb}" in entry or f" {verb} " in entry for verb in ("get_run", "cancel_requests", "next_due", "hint"))
+def _concerns(entry: str, run: str) -> bool:
+    """Its events, but for looks that changed nothing; and whatever befell schedulers, nodes and the cluster."""
+    what = entry[WHAT:]
+    if what.startswith(("[", "starts", "goes on", "has ended", "no more faults", "node ")):
+        return True
+    return (run in entry if run else True) and not what.startswith(IDLE) and " says " not in what

@@ -38,14 +38,17 @@ def simulate(
     without: Collection[str] = (),
     skip: Collection[int] = (),
     items: Collection[int] | None = None,
+    script: Mapping[str, str] = MappingProxyType({}),
 ) -> Simulated:
     """Run the real engine and client through ``steps`` events with faults, then without any until all is done.
 
     The same arguments give the same course of events, entry by entry. ``schedulers``: how many; the seed decides if not given.
     ``rates``: how much more or less often than usual a kind of fault strikes. ``without``: kinds of faults that do not happen,
     ``skip``: single faults that do not, by their number. ``items``: the only items of the workload that are enqueued.
+    ``script``: a fault by the text of an event of the trace, right after which it strikes whoever did that: the first time, and
+    every few times after.
     """
-    world = World(seed, schedulers=schedulers, rates=rates, without=without, skip=skip, items=items)
+    world = World(seed, schedulers=schedulers, rates=rates, without=without, skip=skip, items=items, script=script)
     world.run(steps)
     violations = (world.violation,) if world.violation else ()
     return Simulated(

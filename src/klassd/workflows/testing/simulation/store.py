@@ -229,7 +229,7 @@ class SimStore:
         return await self._call("list_runs", "", lambda: self._memory.list_runs(query))
 
     async def counts(self) -> Counts:
-        return await self._call("counts", "", lambda: self._memory.counts())
+        return await self._call("counts", "", self._memory.counts)
 
     async def get_definition(self, hash_: str) -> bytes | None:
         return await self._call("get_definition", hash_, lambda: self._memory.get_definition(hash_))

@@ -13,11 +13,19 @@ class Trace:
         self._time = time
         self.entries: list[str] = []
         self._marks: dict[int, list[Callable[[], None]]] = {}
+        self._watched: list[tuple[str, Callable[[str], None]]] = []
 
     def add(self, who: str, what: str) -> None:
         self.entries.append(f"{self._time():12.4f}  {who:<11} {what}")
         for call in self._marks.pop(len(self.entries), ()):
             call()
+        for text, told in self._watched:
+            if text in what:
+                told(who)
+
+    def watch(self, text: str, told: Callable[[str], None]) -> None:
+        """Call with who did it, for every event that says so."""
+        self._watched.append((text, told))
 
     def at(self, entries: int, call: Callable[[], None]) -> None:
         """Call when there are so many entries."""

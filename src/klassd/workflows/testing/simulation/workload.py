@@ -68,7 +68,7 @@ class Workload:
         if rng.random() < 0.3:
             node = Node("job", "Job", "sim:Job", options=_options(rng))
             return Fixed(Definition("job", (node,), kind="job", returns={"$ref": "job", "path": []}))
-        return Fixed(random_workflow(rng, options=options(rng)))
+        return Fixed(random_workflow(rng, options(rng)))
 
     # -- while the simulation runs --------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from klassd.workflows.testing.simulation.trace import Trace
 from klassd.workflows.testing.simulation.workload import QUEUE_CAPS, Workload
 
 CHAOS_EVERY = 60  # events between two things that befall somebody, on average
+SCRIPTED_EVERY = 7  # events of a kind from one scripted fault to the next
 HOUR = 3600.0
 LONGEST = 6 * HOUR  # of virtual time until the wanted events must have happened
 
@@ -49,6 +50,7 @@ class World:
         without: Collection[str] = (),
         skip: Collection[int] = (),
         items: Collection[int] | None = None,
+        script: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.rng = rng = Random(f"{seed}/world")
         self.loop = SimLoop()
@@ -67,9 +69,10 @@ class World:
         self._count = schedulers or rng.choice((1, 2, 2, 3))
         self._concurrency = rng.choice((2, 4, 8))
         self._births = 0
+        self._ending = False
         self._context = Context()
         self._over = self.loop.create_future()
-        self._seed, self._items = seed, items
+        self._seed, self._items, self._script = seed, items, script
         self._processes: list[SimProcess] = []  # the dead too: what is left of them must not be tidied up at any moment
 
     # -- the course of it ---------------------------------------------------------------------------------------
@@ -98,6 +101,8 @@ class World:
         app.spawn(self.workload.go_on(), "workload")
         self.trace.at(steps, self._enough)
         self._plan_chaos()
+        for text, kind in self._script.items():
+            self.trace.watch(text, self._scripted(kind))
         await self._until(self._over, LONGEST)
         self._end_faults()
         await self._quiet(client)
@@ -189,6 +194,28 @@ class World:
             self.faults.missed(kind)
         self._plan_chaos()
 
+    def _scripted(self, kind: str) -> Callable[[str], None]:
+        """At the first event and at every so many after it."""
+        count = 0
+
+        def told(who: str) -> None:
+            nonlocal count
+            if self.faults.on and count % SCRIPTED_EVERY == 0:
+                self._later(0.0, self._strike, kind, who)
+            count += 1
+
+        return told
+
+    def _strike(self, kind: str, who: str) -> None:
+        """The scheduler that did it; any, where it was none."""
+        running = [replica for replica in self.replicas if replica.process.running and not replica.closing]
+        named = [replica for replica in running if replica.process.name == who] or running
+        if kind.startswith(("pod.", "node.", "quota", "log.")):
+            happened = self._befall(kind)
+        else:
+            happened = bool(named) and self._befall_scheduler(kind, self.rng.choice(named))
+        self.faults.fired[kind] += happened
+
     def _befall(self, kind: str) -> bool:
         """Whether it could happen."""
         rng, now, cluster = self.rng, self.loop.time(), self.cluster
@@ -235,6 +262,7 @@ class World:
         if replica.process.dead:
             return
         self._bury(replica)
+        self.invariants.crashed.add(replica.process.name)
         self._later(self.rng.random() * self.rng.choice((0.1, 5.0, 60.0)), self._start_scheduler)
 
     def _bury(self, replica: Replica) -> None:
@@ -257,12 +285,13 @@ class World:
             await replica.scheduler.close()
         except StoreError:
             self.trace.add(replica.process.name, "ends without having said so")
+            self.invariants.crashed.add(replica.process.name)
         self._later(0.0, self._closed, replica)
 
     def _closed(self, replica: Replica) -> None:
         self.trace.add(replica.process.name, "has ended")
         self._bury(replica)
-        if self.faults.on:
+        if not self._ending:
             self._later(self.rng.random() * 5.0, self._start_scheduler)
 
     # -- the end ------------------------------------------------------------------------------------------------
@@ -288,6 +317,7 @@ class World:
             await asyncio.sleep(1.0)
 
     async def _close(self) -> None:
+        self._ending = True
         for replica in [replica for replica in self.replicas if not replica.process.dead]:
             closing: Coroutine[Any, Any, None] = self._close_one(replica)
             task = replica.process.spawn(closing, "close")
