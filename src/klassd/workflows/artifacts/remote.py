@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MIB = 1024 * 1024
 CONNECT = 5.0  # seconds
+ANSWER, RETRY_FOR = 60.0, 60.0  # seconds of one request, and of a request with all its tries
 VERDICT = 10.0  # seconds that a scheduler waits for a store at its start
 PROBE = b"an artifact store was tried here\n"
 PROXIES = tuple(name for each in ("http_proxy", "https_proxy", "all_proxy", "no_proxy") for name in (each, each.upper()))
@@ -48,8 +49,8 @@ class RemoteArtifacts(ABC):
         if find_spec(self.sdk) is None:
             raise ConfigurationError(f"artifacts={shown(url)!r} needs {self.sdk}: pip install 'klassd-workflows[{self.extra}]'")
         self.place: Place = place_of(url, self.options)
-        self.timeout: float = self.place.options.get("timeout", 60.0)
-        self.retry_for: float = self.place.options.get("retry_for", 60.0)
+        self.timeout: float = self.place.options.get("timeout", ANSWER)
+        self.retry_for: float = self.place.options.get("retry_for", RETRY_FOR)
         self._made: tuple[int, Any] | None = None
 
     # -- of a provider ------------------------------------------------------------------------------------------
