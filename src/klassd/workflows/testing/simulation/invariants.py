@@ -44,6 +44,8 @@ class Invariants:
         self.keys: dict[str, str] = {}  # idempotency key -> run
         self.cancelled: set[str] = set()  # runs somebody asked to cancel
         self.leases: dict[str, float] = {}  # owner -> until when
+        self._released: set[str] = set()
+        self._late: set[str] = set()  # owners of whom a renewal arrived after the release: the lease runs out by itself
         self.crashed: set[str] = set()  # processes that ended without releasing their lease
         self.owner_of: dict[str, str] = {}  # process -> the name it owns runs under
         self.owners: dict[str, tuple[str, int]] = {}  # run -> owner, epoch
@@ -153,11 +155,14 @@ class Invariants:
         self._run(run_id)
 
     def renewed(self, process: SimProcess, owner: str, ttl: float) -> None:
+        if owner in self._released:
+            self._late.add(owner)
         self.leases[owner] = self._time() + ttl
         self.owner_of[process.name] = owner
 
     def released(self, owner: str) -> None:
         self.leases.pop(owner, None)
+        self._released.add(owner)
 
     def claimed(self, process: SimProcess, owner: str, claimed: Sequence[LoadedRun]) -> None:
         for loaded in claimed:
@@ -361,7 +366,7 @@ class Invariants:
 
     def closed(self) -> None:
         """When every scheduler has ended in order."""
-        without_a_word = {self.owner_of.get(name) for name in self.crashed}
+        without_a_word = {self.owner_of.get(name) for name in self.crashed} | self._late
         live = (owner for owner, lease in self._data.leases.items() if lease.live(START + self._time()))
         held = sorted(owner for owner in live if owner not in without_a_word)
         self.hold(not held, "no lease is held", "", f"leases of {', '.join(held)} are held though all have ended")

@@ -1,0 +1,21 @@
+"""Seeds and scripts that once broke a promise, by what was wrong. They stay green."""
+
+from __future__ import annotations
+
+import pytest
+
+from klassd.workflows.testing import simulate
+
+SEEDS = {
+    "a run was forgotten whose claim had no answer": 46,
+    "a paused scheduler launched what another had finished": 89,
+    "a job that started late was told as stopped on request": 1,
+    "half a line was glued to the next one": 485,
+    "the world was left without a scheduler": 619,
+    "a renewal arrived after the release of its lease": 640,
+}
+
+
+@pytest.mark.parametrize("what", SEEDS)
+def test_what_was_wrong_stays_right(what: str) -> None:
+    assert not simulate(SEEDS[what]).violations
