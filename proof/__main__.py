@@ -39,7 +39,7 @@ class Size:
     kills: int = 1000
     jobs: int = 20_000
     lines: int = 2_000_000
-    examples: int = 20_000
+    examples: int = 2000
     steps: int = 100
 
 

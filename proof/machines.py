@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
-import importlib.util
+import itertools
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from hypothesis import HealthCheck, settings
-from hypothesis.stateful import run_state_machine_as_test
+from klassd.workflows.ports import Store
+from klassd.workflows.stores.memory import MemoryData, MemoryStore
+from klassd.workflows.stores.sqlite import SqliteStore
+from klassd.workflows.testing.clock import FakeClock
+from klassd.workflows.testing.store_checks.machine import explore
+from klassd.workflows.testing.stores import StoreConformance
 
-MODEL = Path(__file__).resolve().parent.parent / "tests" / "stores" / "test_store_model.py"
+
+class OnFakeTime(StoreConformance):
+    def __init__(self, directory: Path) -> None:
+        self.clock, self.directory, self.made = FakeClock(), directory, itertools.count()
+
+    async def pass_time(self, seconds: float) -> None:
+        self.clock.advance(seconds)
 
 
-def machines() -> dict[str, Any]:
-    spec = importlib.util.spec_from_file_location("test_store_model", MODEL)
-    assert spec and spec.loader
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return {"memory": module.MemoryMachine, "sqlite": module.SqliteMachine}
+class InMemory(OnFakeTime):
+    def factory(self) -> Callable[[], Store]:
+        data = MemoryData()
+        return lambda: MemoryStore(clock=self.clock, data=data)
+
+
+class InSqlite(OnFakeTime):
+    def factory(self) -> Callable[[], Store]:
+        path = self.directory / f"{next(self.made)}.db"
+        return lambda: SqliteStore(path, clock=self.clock)
 
 
 def main(examples: int, steps: int) -> None:
-    wanted = settings(
-        max_examples=examples, stateful_step_count=steps, deadline=None, database=None, suppress_health_check=list(HealthCheck)
-    )
-    for name, machine in machines().items():
-        run_state_machine_as_test(machine, settings=wanted)
+    for name, suite in {"memory": InMemory, "sqlite": InSqlite}.items():
+        with tempfile.TemporaryDirectory() as directory:
+            explore(suite(Path(directory)), examples, steps)
         print(f"{name}: {examples:,} sequences of up to {steps} operations agree with the model")
 
 
