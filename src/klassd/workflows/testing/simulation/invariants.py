@@ -197,7 +197,8 @@ class Invariants:
         for change, taken in zip(changes, accepted, strict=True):
             for row in _rows(change) if taken else ():
                 job = self._cluster.jobs.get(row.id)
-                if row.id in self.final_executions and job is not None and not job.reaped:
+                ended = isinstance(row.status, ExecutionStatus) and row.status.final
+                if ended and job is not None and not job.reaped:
                     self.owed[row.id] = process.name
 
     def died(self, process: SimProcess) -> None:
