@@ -10,6 +10,7 @@ from klassd.workflows.model.states import NodeStatus, RunStatus
 from klassd.workflows.testing import run_workflow
 
 LET_GO = threading.Event()
+LOOPING: list[threading.Thread] = []
 
 
 def weekend(day: str) -> bool:
@@ -17,14 +18,15 @@ def weekend(day: str) -> bool:
 
 
 def hangs() -> bool:
+    LET_GO.clear()
     LET_GO.wait(60)
     return True
 
 
 def loops() -> bool:
-    while not LET_GO.is_set():
+    LOOPING.append(threading.current_thread())
+    while True:
         pass
-    return True
 
 
 def raises() -> bool:
@@ -56,6 +58,15 @@ def test_what_is_no_function_is_named() -> None:
 
 @pytest.mark.fault("F9")
 @pytest.mark.usefixtures("impatient")
+def test_a_function_that_loops_for_ever_takes_no_time_of_the_scheduler_afterwards() -> None:
+    with pytest.raises(TimeoutError):
+        composition.call_condition(f"{__name__}:loops", {})
+    LOOPING[-1].join(30)
+    assert not LOOPING[-1].is_alive()
+
+
+@pytest.mark.fault("F9")
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("function", "error"),
     [
@@ -73,7 +84,6 @@ def test_a_function_that_does_not_answer_fails_its_node_and_the_others_go_on(fun
         result = run_workflow(wf)
     finally:
         LET_GO.set()
-        LET_GO.clear()
     assert result.status is RunStatus.FAILED
     assert result.nodes["asked"].status is NodeStatus.FAILED
     assert error in (result.nodes["asked"].error or "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import threading
 from collections.abc import Sequence
 from importlib import import_module
@@ -78,7 +79,8 @@ def make_scheduler(
 def call_condition(function: str, arguments: dict[str, Any]) -> object:
     """Call a condition's function, ``module:name``, and give up on it after ``CONDITION_SECONDS``.
 
-    On a thread, because nothing else can be left behind when it never returns.
+    On a thread, because nothing else can be left behind when it never returns. One that loops is ended there, for it would take
+    its share of the scheduler's time for ever; one that waits in a call to the system goes when that returns.
     """
     module, _, name = function.partition(":")
     target = getattr(import_module(module), name, None)
@@ -101,5 +103,12 @@ def call_condition(function: str, arguments: dict[str, Any]) -> object:
     if errors:  # sys.exit() and the like are no wish to end the scheduler
         raise KlassdError(f"{type(errors[0]).__name__}: {errors[0]}") from errors[0]
     if not result:
+        _interrupt(thread)
         raise TimeoutError(f"it did not answer within {CONDITION_SECONDS:g} s")
     return result[0]
+
+
+def _interrupt(thread: threading.Thread) -> None:
+    """Raise SystemExit in it at its next step in Python: a thread that ends with it says nothing."""
+    if thread.ident is not None:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit))
