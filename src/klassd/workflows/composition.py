@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import threading
 from collections.abc import Sequence
 from importlib import import_module
@@ -110,5 +109,7 @@ def call_condition(function: str, arguments: dict[str, Any]) -> object:
 
 def _interrupt(thread: threading.Thread) -> None:
     """Raise SystemExit in it at its next step in Python: a thread that ends with it says nothing."""
+    import ctypes
+
     if thread.ident is not None:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit))
