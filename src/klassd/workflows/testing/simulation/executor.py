@@ -26,7 +26,7 @@ STALL = 60.0  # seconds at most that a message stays on its way
 
 
 class SimExecutor:
-    """``ports.Executor``. Several of them share one cluster."""
+    """``ports.Executor`` and ``ports.LeavesBehind``. Several of them share one cluster."""
 
     def __init__(
         self,
@@ -75,6 +75,10 @@ class SimExecutor:
     def _reap(self, execution_id: str) -> None:
         self._invariants.reaping(execution_id)
         self.cluster.reap(execution_id)
+
+    async def unreaped(self) -> Sequence[str]:
+        await asyncio.sleep(self.latency())
+        return [job.id for job in self.cluster.jobs.values() if job.ended and not job.reaped and not job.gone]
 
     def follow(self, execution_id: str, cursor: str, seq: int, line: int) -> AsyncIterator[Sequence[Told]]:
         return Following(self, execution_id, cursor, seq, line)

@@ -163,6 +163,9 @@ class Invariants:
     def released(self, owner: str) -> None:
         self.leases.pop(owner, None)
         self._released.add(owner)
+        for run_id, (of, epoch) in self.owners.items():
+            if of == owner:
+                self.owners[run_id] = ("", epoch)
 
     def claimed(self, process: SimProcess, owner: str, claimed: Sequence[LoadedRun]) -> None:
         for loaded in claimed:
@@ -197,8 +200,8 @@ class Invariants:
         for change, taken in zip(changes, accepted, strict=True):
             for row in _rows(change) if taken else ():
                 job = self._cluster.jobs.get(row.id)
-                ended = isinstance(row.status, ExecutionStatus) and row.status.final
-                if ended and job is not None and not job.reaped:
+                over = isinstance(row.status, ExecutionStatus) and row.status.final
+                if over and job is not None and not job.reaped:
                     self.owed[row.id] = process.name
 
     def died(self, process: SimProcess) -> None:
