@@ -1,4 +1,4 @@
-"""Which test shows which scenario of the fault catalogue; docs/faults.md is made of it."""
+"""Which test shows which scenario of the fault catalogue (docs/faults.md is made of it), and what holds for all property tests."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from typing import Any
 
 import pytest
 from faults_of_suites import SUITES
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # a busy machine is no failure
+settings.load_profile("untimed")
 
 CATALOGUE = Path(__file__).parents[1] / "docs" / "faults.toml"
 
