@@ -1,4 +1,4 @@
-"""Which test shows which scenario of the fault catalogue (docs/faults.md is made of it), and what holds for all property tests."""
+"""Which test shows which scenario of the fault catalogue, for docs/faults.md; and no property test has a deadline."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from faults_of_suites import SUITES
 from hypothesis import HealthCheck, settings
 
+# A busy machine is no failure.
 settings.register_profile(
     "untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )  # a busy machine is no failure

@@ -17,7 +17,7 @@ _KINDS = ("started", "expanded", "marks", "console", "outcome", "final")  # of w
 IN_WORKERS = frozenset(  # a supervisor, the process that forks for it, and a job
     [
         *("before:start.claim", "after:start.claim", "before:fork", "after:fork", "before:born"),
-        *("before:spool", "after:spool", "before:end", "inside:end", "after:end"),
+        *("before:spool", "after:spool", "before:end", "after:end"),
         *("before:job", "after:job", "after:result"),
     ]
 )

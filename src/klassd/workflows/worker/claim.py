@@ -86,7 +86,6 @@ def leave_end(path: str, end: bytes) -> None:
         os.write(fd, end)
     finally:
         os.close(fd)
-    mark("inside:end")
     os.rename(f"{path}.tmp", path)
 
 
