@@ -11,6 +11,7 @@ SEEDS = {
     "a paused scheduler launched what another had finished": 89,
     "a job that started late was told as stopped on request": 1,
     "half a line was glued to the next one": 485,
+    "a keeper that heard late of its loss took its successor with it": 738,
     "the world was left without a scheduler": 619,
     "a renewal arrived after the release of its lease": 640,
 }

@@ -60,7 +60,7 @@ class Deps:
     artifacts: str
     version: str
     released: Callable[[], None]  # a slot became free
-    forget: Callable[[str], None]  # a run is no longer kept here
+    forget: Callable[[Keeper], None]  # it keeps its run no longer
 
 
 @dataclass(slots=True)
@@ -156,14 +156,14 @@ class Keeper:
 
     def _end(self, over: bool) -> list[Effect]:
         self._ended = self._ended or over
-        return [lambda: self._deps.forget(self.run.id)] if over else []
+        return [lambda: self._deps.forget(self)] if over else []
 
     def drop(self) -> None:
         """Another owner has the run: let go without a trace. What runs goes on running, for the other to adopt."""
         self._ended = True
         self.pipeline.close()
         self._let_go()
-        self._deps.forget(self.run.id)
+        self._deps.forget(self)
 
     def _let_go(self) -> None:
         lives, self._live = list(self._live.values()), {}

@@ -244,8 +244,10 @@ class Scheduler:
                 if not ours:
                     keeper.drop()
 
-    def _forget(self, run_id: str) -> None:
-        self._keepers.pop(run_id, None)
+    def _forget(self, keeper: Keeper) -> None:
+        """Unless the run has come back meanwhile and another keeps it: the old one may hear late that it was lost."""
+        if self._keepers.get(keeper.run.id) is keeper:
+            del self._keepers[keeper.run.id]
 
     # -- slots --------------------------------------------------------------------------------------------------
 
