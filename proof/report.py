@@ -18,7 +18,7 @@ def of(part: Mapping[str, Any]) -> str:
     verdict = "passed" if part["passed"] else "FAILED"
     head = f"{part['name']:<{NAME}}{verdict:>10}   {part['seconds']:,.0f} s"
     body = _tortured(part["figures"]) if part["figures"] else part["tail"]
-    return "\n".join([head, *(f"  {line}" for line in body)])
+    return "\n".join([head, *(f"  {line}" for line in [part["on"], *body])])
 
 
 def _tortured(figures: Mapping[str, Any]) -> list[str]:

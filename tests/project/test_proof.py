@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from proof import __main__ as battery
 from proof import report, witness
 from proof.checks import Checks
 from proof.jobs import Prints
@@ -30,7 +31,7 @@ def test_a_battery_that_fails_says_so_and_ends_with_an_error(tmp_path: Path) -> 
 def test_a_report_shows_what_was_tortured_and_every_problem() -> None:
     figures = {"seed": 3, "blows": {"kill job": 1, "kill scheduler": 12}, "runs": 5, "attempts": 1234, "attempts_killed": 2}
     figures |= {"lines": 7, "recovery_p50": 0.5, "recovery_p99": 1.25, "lease": 1.0, "problems": ["x: started 2 times"]}
-    text = report.of({"name": "torture", "passed": False, "seconds": 61.2, "figures": figures, "tail": []})
+    text = report.of({"name": "torture", "passed": False, "seconds": 61.2, "figures": figures, "tail": [], "on": "here"})
     assert "FAILED" in text and "1,234" in text and "1.25 s" in text and text.endswith("x: started 2 times")
 
 
@@ -78,3 +79,14 @@ def test_a_witness_tells_of_two_starts_and_of_attempts_side_by_side(told: Path) 
     assert seen.overlaps == ["run-0-0-2"] and seen.said == {"run-0-0-1": 3} and seen.ended == {"run-0-0-1", "run-0-0-2"}
     assert any("overlapped" in problem for problem in Checks(seen).done())
     assert any("no run knows" in problem for problem in Checks(seen).done())
+
+
+def test_a_part_that_was_run_again_takes_its_own_place_in_the_report(tmp_path: Path) -> None:
+    path = tmp_path / "proof.json"
+    for name, passed in (("torture", False), ("stores", True), ("torture", True)):
+        battery._record(path, {"name": name, "passed": passed, "seconds": 1.0, "tail": [], "figures": {}, "on": "here"})
+    assert [(part["name"], part["passed"]) for part in json.loads(path.read_text())["parts"]] == [
+        ("torture", True),
+        ("stores", True),
+    ]
+    assert "FAILED" not in json.loads(path.read_text())["text"]
