@@ -16,6 +16,7 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 INSTANCE = "app.kubernetes.io/instance"
 DOMAIN = "klassd.dev"
 RUN, EXECUTION, NODE, JOB = (f"{DOMAIN}/{name}" for name in ("run", "execution", "node", "job"))
+NONCE = f"{DOMAIN}/nonce"  # of the frames in the pod's console: a scheduler that takes over knows them by it
 
 
 def job_name(execution_id: str) -> str:
@@ -57,4 +58,4 @@ def labels(order: Order, instance: str) -> dict[str, str]:
 
 def full_names(order: Order) -> dict[str, str]:
     """What labels may have had to shorten, in full."""
-    return {EXECUTION: order.execution_id, NODE: order.node, JOB: order.job}
+    return {EXECUTION: order.execution_id, NODE: order.node, JOB: order.job, NONCE: order.nonce}

@@ -1,0 +1,157 @@
+"""Follows one execution to its end: waits for its pod, reads its console, and tells the end only when the container is dead."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+
+import msgspec
+
+from klassd.workflows.executors.kubernetes.api import PODS, Api, ApiError, Unavailable
+from klassd.workflows.executors.kubernetes.console import Console
+from klassd.workflows.executors.kubernetes.manifest import WORKER
+from klassd.workflows.executors.kubernetes.names import EXECUTION, NONCE, label_value
+from klassd.workflows.executors.kubernetes.seen import Seen, gone
+from klassd.workflows.executors.kubernetes.view import Known
+from klassd.workflows.executors.local.telling import Telling
+from klassd.workflows.model.execution import Exit, Finished, Told
+from klassd.workflows.order import End
+
+log = logging.getLogger("klassd.workflows")
+
+REOPEN = 0.5  # seconds before a console is opened again whose container has not ended
+SETTLE = 1.0  # seconds that a stopped Job is given to show the pod it may have made just before
+TAILS = 5  # times the end of a console is looked for after its container's end
+
+_end = msgspec.json.Decoder(End).decode
+
+
+class Follower:
+    def __init__(self, api: Api, known: Known, execution_id: str, cursor: str, seq: int, line: int) -> None:
+        self._api, self._known, self._execution_id = api, known, execution_id
+        self._since = cursor
+        self._telling = Telling(cursor, seq, line)
+        self._console = Console(self._nonce(), seq)
+        self._finished: Finished | None = None
+        self._said = ""
+
+    async def told(self) -> AsyncIterator[Sequence[Told]]:
+        while (state := await self._news()).exit is None:
+            async for batch in self._listen():
+                yield batch
+        async for batch in self._last_words():
+            yield batch
+        yield self._end(state, state.exit)
+
+    def _nonce(self) -> str:
+        """Of its frames. An object of the API says it, so nothing that stands in the console is believed."""
+        for item in (self._known.job, self._known.last):
+            if item is not None and (nonce := (item["metadata"].get("annotations") or {}).get(NONCE)):
+                return str(nonce)
+        return "-"
+
+    # -- waiting ------------------------------------------------------------------------------------------------
+
+    async def _news(self) -> Seen:
+        """Until there is something to read, or the end."""
+        while True:
+            changed, state = self._known.changed, self._known.seen
+            if state.exit is not None or (state.running and self._finished is None):
+                return state
+            if self._stopped_unborn() and await self._surely_unborn():
+                return Seen(exit=gone(None, self._said))
+            self._tell_waiting(state)
+            await changed.wait()
+
+    def _tell_waiting(self, state: Seen) -> None:
+        if state.waiting and state.waiting != self._said:
+            self._said = state.waiting
+            log.info("execution %s waits: %s", self._execution_id, state.waiting)
+
+    def _stopped_unborn(self) -> bool:
+        known = self._known
+        return known.last is None and (known.job is None or known.job["spec"].get("parallelism") == 0)
+
+    async def _surely_unborn(self) -> bool:
+        """The watches of Jobs and of pods do not keep step, and the Job's controller may be a moment behind: so ask."""
+        await asyncio.sleep(SETTLE)
+        pods, _ = await self._api.list(PODS, f"{EXECUTION}={label_value(self._execution_id)}")
+        return not pods and self._stopped_unborn()
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    async def _listen(self) -> AsyncIterator[Sequence[Told]]:
+        """Until its end frame, or the end of this reading."""
+        changed = self._known.changed
+        try:
+            async for batch in self._read(follow=True):
+                yield batch
+        except Unavailable as error:
+            log.info("the console of %s is opened again: %s", self._execution_id, error)
+        except ApiError as error:  # its container is not there yet, or not any more: the view will tell which
+            log.info("the console of %s cannot be had: %s", self._execution_id, error)
+        if self._finished is None:
+            try:
+                async with asyncio.timeout(REOPEN):
+                    await changed.wait()
+            except TimeoutError:
+                pass
+
+    async def _read(self, *, follow: bool) -> AsyncIterator[Sequence[Told]]:
+        self._console.reopen()
+        async for portion in self._api.log(self._known.first, WORKER, since=self._since, follow=follow):
+            for frame, at in self._console.feed(portion):
+                self._since = at
+                self._telling.take(frame, at)
+            if batch := self._batch():
+                yield batch
+            if self._finished is not None:
+                return
+
+    def _batch(self) -> list[Told]:
+        batch = self._telling.batch()
+        if batch and isinstance(batch[-1], Finished):
+            self._finished = batch.pop()  # type: ignore[assignment]
+        return batch
+
+    # -- the end ------------------------------------------------------------------------------------------------
+
+    async def _last_words(self) -> AsyncIterator[Sequence[Told]]:
+        """What the console got between the last look and the end of its container."""
+        before = -1
+        for _ in range(TAILS):
+            if self._finished is not None or self._console.next == before or not self._known.pods.get(self._known.first):
+                break
+            before = self._console.next
+            try:
+                async for batch in self._read(follow=False):
+                    yield batch
+            except ApiError as error:
+                log.warning("the rest of the console of %s cannot be had: %s", self._execution_id, error)
+                break
+            await asyncio.sleep(0.1)
+        for frame, at in self._console.plain():
+            self._telling.take(frame, at)
+        if batch := self._batch():
+            yield batch
+
+    def _end(self, state: Seen, exit_: Exit) -> list[Told]:
+        """The worker's own word, from its console or else from its termination message, and what the cluster saw."""
+        rest: list[Told] = []
+        if self._finished is None and (record := _record(state.record)):
+            self._telling.end(record)
+            rest = self._batch()
+        if self._finished is None:
+            return [Finished(exit=exit_, at=time.time())]
+        heard = self._finished
+        message = exit_.message or heard.exit.message
+        return [*rest, msgspec.structs.replace(heard, exit=msgspec.structs.replace(exit_, message=message))]
+
+
+def _record(message: str) -> End | None:
+    try:
+        return _end(message) if message else None
+    except msgspec.DecodeError:
+        return None
