@@ -1,7 +1,7 @@
 """The few requests that the executor makes, on plain JSON: a scheduler that watches 2,000 pods has no use for typed copies.
 
-Signing in (service account, kubeconfig, exec plug-ins, tokens that are renewed) is lightkube's. Every request has a deadline, and
-whatever does not answer is an ``OSError``.
+Signing in (service account, kubeconfig, exec plug-ins, tokens that are renewed) is lightkube's. Every request has a deadline,
+and whatever does not answer is an ``OSError``.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ CONNECT, ANSWER = 5.0, 20.0  # seconds
 WATCH = 50  # seconds that one watch lasts; the API server ends it, and the next begins where it left off
 SILENCE = 60.0  # seconds without a byte after which the other side is taken for gone; a worker says something every 10 s
 NO_LIMIT = httpx2.Limits(max_connections=None, max_keepalive_connections=20)  # a console is a connection for each running pod
+STREAM = httpx2.Timeout(ANSWER, connect=CONNECT, read=SILENCE)
 PAGE = 500  # objects of one answer to a list
 
 JOBS, PODS = "/apis/batch/v1/namespaces/{namespace}/jobs", "/api/v1/namespaces/{namespace}/pods"
@@ -94,7 +95,7 @@ class Api:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(WATCH),
         }
-        async with self._stream(path, query, httpx2.Timeout(ANSWER, connect=CONNECT, read=SILENCE)) as response:
+        async with self._stream(path, query) as response:
             async for line in response.aiter_lines():
                 event = msgspec.json.decode(line)
                 if event["type"] == "ERROR":
@@ -107,7 +108,7 @@ class Api:
         if since:
             query["sinceTime"] = since
         path = f"{PODS}/{pod}/log"
-        async with self._stream(path, query, httpx2.Timeout(ANSWER, connect=CONNECT, read=SILENCE)) as response:
+        async with self._stream(path, query) as response:
             async for portion in response.aiter_bytes():
                 yield portion
 
@@ -133,9 +134,9 @@ class Api:
         return answer
 
     @asynccontextmanager
-    async def _stream(self, path: str, query: Mapping[str, str], timeout: httpx2.Timeout) -> AsyncIterator[httpx2.Response]:
+    async def _stream(self, path: str, query: Mapping[str, str]) -> AsyncIterator[httpx2.Response]:
         try:
-            async with self._client.stream("GET", self._url(path), params=query, timeout=timeout) as response:
+            async with self._client.stream("GET", self._url(path), params=query, timeout=STREAM) as response:
                 if response.status_code >= 300:
                     _check(response.status_code, await response.aread(), response.headers)
                 yield response

@@ -16,7 +16,8 @@ from klassd.workflows.executors.kubernetes.refusals import launch_error
 from klassd.workflows.executors.kubernetes.settings import KubernetesSettings, from_settings
 from klassd.workflows.executors.kubernetes.tombstone import tombstone
 from klassd.workflows.executors.kubernetes.view import View
-from klassd.workflows.model.execution import Told
+from klassd.workflows.model.execution import Exit, Finished, Told
+from klassd.workflows.model.states import Cause
 from klassd.workflows.order import Order
 from klassd.workflows.system import SystemClock
 
@@ -102,6 +103,9 @@ class KubernetesExecutor:
         try:
             if known.empty:
                 await self._bury(api, view, execution_id)
+            if known.reaped:
+                yield [Finished(exit=Exit(reason=Cause.LOST, message="it is done and forgotten"), at=time.time())]
+                return
             async for batch in Follower(api, known, execution_id, cursor, seq, line).told():
                 yield batch
         except ApiError as error:
@@ -139,7 +143,7 @@ class KubernetesExecutor:
         if known is None or known.unending:
             spec |= {"parallelism": 0, "activeDeadlineSeconds": 1}
         try:
-            await api.patch(JOBS, names.job_name(execution_id), {"spec": spec})
+            view.put_job(await api.patch(JOBS, names.job_name(execution_id), {"spec": spec}))
         except ApiError as error:
             if error.status != 404:
                 raise Unavailable(str(error)) from error
@@ -147,7 +151,7 @@ class KubernetesExecutor:
     async def unreaped(self) -> Sequence[str]:
         _, view = self._parts
         await view.synced()
-        return [execution_id for execution_id, job in view.jobs() if "ttlSecondsAfterFinished" not in job["spec"]]
+        return [execution_id for execution_id, known in view.known() if known.job is not None and not known.reaped]
 
 
 async def _ensure(api: Api, manifest: Mapping[str, Any], owner: Mapping[str, Any]) -> None:

@@ -51,6 +51,10 @@ class Known:
         return Seen(running=before.running, exit=gone(self.last, before.waiting))
 
     @property
+    def reaped(self) -> bool:
+        return self.job is not None and "ttlSecondsAfterFinished" in self.job["spec"]
+
+    @property
     def unending(self) -> bool:
         """Its Job does not finish by itself: it was stopped, or a sidecar runs on."""
         stopped = self.job is not None and self.job["spec"].get("parallelism") == 0
@@ -120,8 +124,8 @@ class View:
     def find(self, execution_id: str) -> Known | None:
         return self._known.get(execution_id)
 
-    def jobs(self) -> Iterable[tuple[str, Object]]:
-        return [(execution_id, known.job) for execution_id, known in self._known.items() if known.job is not None]
+    def known(self) -> Iterable[tuple[str, Known]]:
+        return list(self._known.items())
 
     # -- keeping up ---------------------------------------------------------------------------------------------
 
@@ -160,7 +164,7 @@ class View:
 
     def _all(self, path: str) -> list[Object]:
         if path == JOBS:
-            return [job for _, job in self.jobs()]
+            return [known.job for known in self._known.values() if known.job is not None]
         return [pod for known in self._known.values() for pod in known.pods.values()]
 
     def _put(self, path: str, item: Object) -> None:
