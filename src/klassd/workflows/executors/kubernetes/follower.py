@@ -15,7 +15,7 @@ from klassd.workflows.executors.kubernetes.manifest import WORKER
 from klassd.workflows.executors.kubernetes.names import EXECUTION, NONCE, label_value
 from klassd.workflows.executors.kubernetes.seen import Seen, gone
 from klassd.workflows.executors.kubernetes.view import Known
-from klassd.workflows.executors.local.telling import Telling
+from klassd.workflows.executors.telling import Telling
 from klassd.workflows.model.execution import Exit, Finished, Told
 from klassd.workflows.order import End
 
