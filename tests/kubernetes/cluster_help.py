@@ -58,6 +58,14 @@ class Cluster:
         answer = self._http.request("DELETE", path.format(self.namespace), json=options or None)
         assert answer.status_code < 300, answer.text
 
+    def evict(self, pod: str) -> None:
+        body = {"apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": {"name": pod, "namespace": self.namespace}}
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/eviction"
+        answer = self._http.post(path, json=body)
+        if answer.status_code in (400, 404):  # from Kubernetes 1.22 on
+            answer = self._http.post(path, json={**body, "apiVersion": "policy/v1"})
+        assert answer.status_code < 300, answer.text
+
     def pods(self, execution_id: str) -> list[dict[str, Any]]:
         return self._labelled("/api/v1/namespaces/{}/pods", execution_id)
 

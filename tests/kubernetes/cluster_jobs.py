@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
-from klassd.workflows import Job, JobContext, Pod, Resources, Retry
+from klassd.workflows import Job, JobContext
 from klassd.workflows.errors import JobCancelled
 
 

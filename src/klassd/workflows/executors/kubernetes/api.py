@@ -42,7 +42,7 @@ class ApiError(Exception):
     @property
     def unavailable(self) -> bool:
         """It may be otherwise soon, and says nothing of what was asked."""
-        return self.status in (401, 408, 429) or self.status >= 500
+        return self.status in (408, 429) or self.status >= 500
 
 
 class Unavailable(OSError):
@@ -73,6 +73,13 @@ class Api:
     async def delete(self, path: str, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         return await self._ask("DELETE", f"{path}/{name}", options)
 
+    async def events(self, name: str) -> list[dict[str, Any]]:
+        """What was said about the object of that name."""
+        found: list[dict[str, Any]] = (await self._ask("GET", EVENTS, query={"fieldSelector": f"involvedObject.name={name}"}))[
+            "items"
+        ]
+        return found
+
     async def list(self, path: str, selector: str) -> tuple[list[dict[str, Any]], str]:
         """All of them, and the version from which on a watch tells what changed."""
         items: list[dict[str, Any]] = []
@@ -96,8 +103,7 @@ class Api:
             "timeoutSeconds": str(WATCH),
         }
         async with self._stream(path, query) as response:
-            async for line in response.aiter_lines():
-                event = msgspec.json.decode(line)
+            async for event in _events(response):
                 if event["type"] == "ERROR":
                     raise _error_of(int(event["object"].get("code") or 500), event["object"], None)
                 yield event["type"], event["object"]
@@ -147,6 +153,22 @@ class Api:
         return path.replace("{namespace}", self.namespace)
 
 
+async def _events(response: httpx2.Response) -> AsyncIterator[dict[str, Any]]:
+    """A line each; not by ``aiter_lines``, which also breaks lines at characters that may stand in JSON."""
+    rest = b""
+    async for portion in response.aiter_bytes():
+        *lines, rest = (rest + portion).split(b"\n")
+        for line in lines:
+            yield _event(line)
+
+
+def _event(line: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(line, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise Unavailable(f"a watch said what is no event: {error}") from error
+
+
 def _check(status: int, content: bytes, headers: Mapping[str, str]) -> None:
     if status < 300:
         return
@@ -155,6 +177,8 @@ def _check(status: int, content: bytes, headers: Mapping[str, str]) -> None:
     except ValueError:
         said = {"message": content[:200].decode(errors="replace")}
     error = _error_of(status, said if isinstance(said, dict) else {}, headers.get("retry-after"))
+    if status == 401:
+        raise Unavailable(f"configuration: the Kubernetes API does not accept our credentials ({error})", error.retry_after)
     if error.unavailable:
         raise Unavailable(str(error), error.retry_after)
     raise error
@@ -170,18 +194,34 @@ def _described(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
+def namespace(settings: KubernetesSettings) -> str:
+    """Where the pods run. Raises ``ConfigurationError`` when nobody says it."""
+    return settings.namespace or _cluster(settings).namespace
+
+
 def connect(settings: KubernetesSettings) -> Api:
     """Raises ``ConfigurationError`` when it is not said which cluster."""
+    config = _cluster(settings)
     try:
-        config = _config(settings)
         said = ConnectionParams(timeout=httpx2.Timeout(ANSWER, connect=CONNECT), trust_env=False).httpx_params(config)
         client = httpx2.AsyncClient(**said, limits=NO_LIMIT)
     except (ConfigError, OSError, ValueError) as error:
-        raise ConfigurationError(
-            f"no Kubernetes cluster: {error}; expected a service account (inside a cluster), or a kubeconfig in KUBECONFIG,"
-            " ~/.kube/config or [kubernetes] kubeconfig"
-        ) from error
+        raise _nowhere(error) from error
     return Api(client, settings.namespace or config.namespace)
+
+
+def _cluster(settings: KubernetesSettings) -> SingleConfig:
+    try:
+        return _config(settings)
+    except (ConfigError, OSError, ValueError) as error:
+        raise _nowhere(error) from error
+
+
+def _nowhere(error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"no Kubernetes cluster: {error}; expected a service account (inside a cluster), or a kubeconfig in KUBECONFIG,"
+        " ~/.kube/config or [kubernetes] kubeconfig"
+    )
 
 
 def _config(settings: KubernetesSettings) -> SingleConfig:

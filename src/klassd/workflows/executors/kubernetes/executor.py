@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from klassd.workflows.errors import LaunchDelayed
 from klassd.workflows.executors.kubernetes import names
-from klassd.workflows.executors.kubernetes.api import CONFIG_MAPS, JOBS, Api, ApiError, Unavailable, connect
+from klassd.workflows.executors.kubernetes.api import CONFIG_MAPS, JOBS, PODS, Api, ApiError, Unavailable, connect, namespace
 from klassd.workflows.executors.kubernetes.follower import Follower
+from klassd.workflows.executors.kubernetes.guard import guard
 from klassd.workflows.executors.kubernetes.manifest import Rendered, render
 from klassd.workflows.executors.kubernetes.refusals import launch_error
 from klassd.workflows.executors.kubernetes.settings import KubernetesSettings, from_settings
 from klassd.workflows.executors.kubernetes.tombstone import tombstone
-from klassd.workflows.executors.kubernetes.view import View
+from klassd.workflows.executors.kubernetes.view import Known, View
 from klassd.workflows.model.execution import Exit, Finished, Told
 from klassd.workflows.model.states import Cause
 from klassd.workflows.order import Order
@@ -40,6 +43,7 @@ class KubernetesExecutor:
         self._creating = asyncio.Semaphore(CREATING)
         self._api: Api | None = None
         self._view: View | None = None
+        self._place = ""
 
     @classmethod
     def from_settings(cls, settings: Any) -> KubernetesExecutor:
@@ -48,7 +52,9 @@ class KubernetesExecutor:
     @property
     def place(self) -> str:
         """By name, not by the cluster's address: that differs inside and outside of it."""
-        return f"kubernetes:{self._settings.namespace or ''}:{self._settings.instance}"
+        if not self._place:
+            self._place = f"kubernetes:{namespace(self._settings)}:{self._settings.instance}"
+        return self._place
 
     @property
     def concurrency(self) -> int:
@@ -107,12 +113,22 @@ class KubernetesExecutor:
             if known.reaped:
                 yield [Finished(exit=Exit(reason=Cause.LOST, message="it is done and forgotten"), at=time.time())]
                 return
-            async for batch in Follower(api, known, execution_id, cursor, seq, line).told():
-                yield batch
+            async with self._guarded(known, execution_id):
+                async for batch in Follower(api, known, execution_id, cursor, seq, line).told():
+                    yield batch
         except ApiError as error:
             raise Unavailable(str(error)) from error
         finally:
             view.release(execution_id)
+
+    @asynccontextmanager
+    async def _guarded(self, known: Known, execution_id: str) -> AsyncIterator[None]:
+        task = asyncio.create_task(guard(known, functools.partial(self._end, execution_id)), name=f"guard {execution_id}")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def _bury(self, api: Api, view: View, execution_id: str) -> None:
         """Nothing is there. Take its name, so that no launch that is under way somewhere starts it after all."""
@@ -127,14 +143,30 @@ class KubernetesExecutor:
     async def stop(self, execution_id: str, grace: float) -> None:
         """Its Job wants no pod any more, so Kubernetes ends the one there is (SIGTERM, the grace of its manifest, SIGKILL). The
         Job itself stays: its name must not be free while somebody may still launch it."""
+        await self._end(execution_id, names.ON_REQUEST)
+
+    async def _end(self, execution_id: str, why: str | None) -> None:
         api, view = self._parts
+        said = {"metadata": {"annotations": {names.STOPPED: why}}} if why else {}
         try:
-            job = await api.patch(JOBS, names.job_name(execution_id), {"spec": {"parallelism": 0}})
+            job = await api.patch(JOBS, names.job_name(execution_id), {"spec": {"parallelism": 0}, **said})
         except ApiError as error:
             if error.status != 404:
                 raise Unavailable(str(error)) from error
+            await self._end_orphans(execution_id)
         else:
             view.put_job(job)
+
+    async def _end_orphans(self, execution_id: str) -> None:
+        """Pods whose Job was deleted from above them."""
+        api, view = self._parts
+        known = view.find(execution_id)
+        for pod in list(known.pods.values()) if known else ():
+            try:
+                await api.delete(PODS, pod["metadata"]["name"], {"preconditions": {"uid": pod["metadata"]["uid"]}})
+            except ApiError as error:
+                if error.status not in (404, 409):
+                    raise Unavailable(str(error)) from error
 
     async def reap(self, execution_id: str) -> None:
         """Its outcome is stored: from now on the cluster may forget it."""

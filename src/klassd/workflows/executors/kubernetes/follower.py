@@ -16,11 +16,13 @@ from klassd.workflows.executors.kubernetes.names import EXECUTION, NONCE, label_
 from klassd.workflows.executors.kubernetes.seen import Seen, gone
 from klassd.workflows.executors.kubernetes.view import Known
 from klassd.workflows.executors.telling import Telling
-from klassd.workflows.model.execution import Exit, Finished, Told
+from klassd.workflows.model.execution import Exit, Finished, Told, Waiting
 from klassd.workflows.order import End
 
 log = logging.getLogger("klassd.workflows")
 
+SPACING = 0.02  # seconds between two batches of one console: a line every millisecond is no reason for 1,000 writes a second
+LARGE = 32 * 1024  # bytes of a portion behind which there is more
 REOPEN = 0.5  # seconds before a console is opened again whose container has not ended
 SETTLE = 1.0  # seconds that a stopped Job is given to show the pod it may have made just before
 TAILS = 5  # times the end of a console is looked for after its container's end
@@ -38,9 +40,17 @@ class Follower:
         self._said = ""
 
     async def told(self) -> AsyncIterator[Sequence[Told]]:
-        while (state := await self._news()).exit is None:
-            async for batch in self._listen():
-                yield batch
+        while True:
+            changed, state = self._known.changed, await self._state()
+            if state.exit is not None:
+                break
+            if state.running and self._finished is None:
+                async for batch in self._listen():
+                    yield batch
+                continue
+            if waiting := self._waits(state):
+                yield [waiting]
+            await changed.wait()
         async for batch in self._last_words():
             yield batch
         yield self._end(state, state.exit)
@@ -54,21 +64,18 @@ class Follower:
 
     # -- waiting ------------------------------------------------------------------------------------------------
 
-    async def _news(self) -> Seen:
-        """Until there is something to read, or the end."""
-        while True:
-            changed, state = self._known.changed, self._known.seen
-            if state.exit is not None or (state.running and self._finished is None):
-                return state
-            if self._stopped_unborn() and await self._surely_unborn():
-                return Seen(exit=gone(None, self._said))
-            self._tell_waiting(state)
-            await changed.wait()
+    async def _state(self) -> Seen:
+        state = self._known.seen
+        if state.exit is None and self._stopped_unborn() and await self._surely_unborn():
+            return Seen(exit=gone(self._known.job, None, self._said))
+        return state
 
-    def _tell_waiting(self, state: Seen) -> None:
-        if state.waiting and state.waiting != self._said:
-            self._said = state.waiting
-            log.info("execution %s waits: %s", self._execution_id, state.waiting)
+    def _waits(self, state: Seen) -> Waiting | None:
+        """What it waits for before its start, where that is news."""
+        if state.running or not state.waiting or state.waiting == self._said:
+            return None
+        self._said = state.waiting
+        return Waiting(why=state.waiting)
 
     def _stopped_unborn(self) -> bool:
         known = self._known
@@ -109,6 +116,8 @@ class Follower:
                 yield batch
             if self._finished is not None:
                 return
+            if follow and len(portion) < LARGE:
+                await asyncio.sleep(SPACING)
 
     def _batch(self) -> list[Told]:
         batch = self._telling.batch()

@@ -16,6 +16,9 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 INSTANCE = "app.kubernetes.io/instance"
 DOMAIN = "klassd.dev"
 RUN, EXECUTION, NODE, JOB = (f"{DOMAIN}/{name}" for name in ("run", "execution", "node", "job"))
+STOPPED = f"{DOMAIN}/stopped"  # annotation of a Job that a scheduler has stopped: why
+ON_REQUEST, TOO_LATE = "on request", "start deadline"
+START_DEADLINE = f"{DOMAIN}/start-deadline"  # annotation: seconds that its pod may take to start
 NONCE = f"{DOMAIN}/nonce"  # of the frames in the pod's console: a scheduler that takes over knows them by it
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from klassd.workflows.executors.kubernetes.manifest import WORKER
+from klassd.workflows.executors.kubernetes.names import STOPPED, TOO_LATE
 from klassd.workflows.model.execution import Exit
 from klassd.workflows.model.states import Cause
 
@@ -103,9 +104,24 @@ def _pod_causes(job: Mapping[str, Any] | None, pod: Mapping[str, Any]) -> Iterat
         yield cause, f"{reason}: {_pod_message(pod)}".rstrip(": ")
     if disruption := _condition(pod, "DisruptionTarget"):
         yield Cause.EVICTED, f"{disruption.get('reason')}: {disruption.get('message') or ''}".rstrip(": ")
-    failed = _condition(job, "Failed")
+    failed = _condition(job, "FailureTarget") or _condition(job, "Failed")
     if failed and failed.get("reason") == "DeadlineExceeded":
         yield Cause.DEADLINE, f"DeadlineExceeded: {failed.get('message') or ''}".rstrip(": ")
+    if pod["metadata"].get("deletionTimestamp"):
+        yield from _by_others(job)
+
+
+def _by_others(job: Mapping[str, Any] | None) -> Iterator[tuple[Cause, str]]:
+    """Of a pod that was deleted: whether it was none of ours who did it."""
+    if job is None:
+        yield Cause.STOPPED, "its Job was deleted, not by a scheduler"
+    elif not stopped(job):
+        yield Cause.EVICTED, "its pod was deleted, not by a scheduler: evicted, or by hand"
+
+
+def stopped(job: Mapping[str, Any] | None) -> str:
+    """Why a scheduler stopped it; "" where none did."""
+    return str(((job or {}).get("metadata", {}).get("annotations") or {}).get(STOPPED) or "")
 
 
 def _never_ran(job: Mapping[str, Any] | None, pod: Mapping[str, Any]) -> Exit:
@@ -128,13 +144,24 @@ def _refused(job: Mapping[str, Any] | None) -> Exit | None:
     return Exit(reason=Cause.DEADLINE if late else Cause.LOST, message=f"its pod is gone: {message}")
 
 
-def gone(pod: Mapping[str, Any] | None, waiting: str = "") -> Exit:
+def gone(job: Mapping[str, Any] | None, pod: Mapping[str, Any] | None, waiting: str = "") -> Exit:
     """Its pod was deleted, and nobody saw its container end; None: there never was a pod."""
-    if pod is None or not _state(pod).get("running"):
-        return Exit(reason=Cause.LOST, message=f"it was deleted before it started{f': {waiting}' if waiting else ''}")
-    cause, message = next(_pod_causes(None, pod), (Cause.LOST, ""))
-    name = pod["metadata"]["name"]
-    return Exit(reason=cause, message=message or f"its pod {name} was deleted while it ran, not by this scheduler")
+    if pod is not None and _state(pod).get("running"):
+        return _gone_while_running(job, pod)
+    why = f": {waiting}" if waiting else ""
+    if stopped(job) == TOO_LATE:
+        return Exit(reason=Cause.START_DEADLINE, message=f"it did not start in time{why}")
+    if pod is None and job is not None:
+        return Exit(reason=Cause.LOST, message=f"nothing is known of a start of it in this cluster{why}")
+    cause, message = next(_by_others(job), (Cause.LOST, "it was deleted"))
+    return Exit(reason=cause, message=f"{message}, before it started{why}")
+
+
+def _gone_while_running(job: Mapping[str, Any] | None, pod: Mapping[str, Any]) -> Exit:
+    cause, message = next(_pod_causes(job, pod), (Cause.LOST, ""))
+    if cause is Cause.EVICTED or not message:
+        return Exit(reason=Cause.LOST, message=f"its pod {pod['metadata']['name']} is gone, and nobody saw how it ended")
+    return Exit(reason=cause, message=message)
 
 
 # -- before it runs ---------------------------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
 def from_settings(settings: Any) -> KubernetesSettings:
     """What ``klassd.workflows.settings`` says of it. Raises ``ConfigurationError``."""
-    plain = {name: value for name in ("image", "namespace") if (value := getattr(settings, name)) is not None}
+    plain = {name: value for name in ("image", "namespace", "concurrency") if (value := getattr(settings, name)) is not None}
     try:
         return msgspec.convert({**settings.kubernetes, **plain}, KubernetesSettings, strict=False)
     except (msgspec.ValidationError, ConfigurationError) as error:

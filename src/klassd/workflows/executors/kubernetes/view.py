@@ -19,6 +19,7 @@ from klassd.workflows.executors.kubernetes.seen import Seen, alive, gone, seen
 log = logging.getLogger("klassd.workflows")
 
 RETRY = 2.0  # seconds after a list or a watch that failed
+SHORT = 0.2  # seconds after a watch that has to begin anew
 
 Object = Mapping[str, Any]
 
@@ -45,10 +46,22 @@ class Known:
 
     def _after_its_pod(self) -> Seen:
         assert self.last is not None
-        before = seen(None, self.last)
+        before = seen(self.job, self.last)
         if before.exit is not None:
             return before
-        return Seen(running=before.running, exit=gone(self.last, before.waiting))
+        return Seen(running=before.running, exit=gone(self.job, self.last, before.waiting))
+
+    @property
+    def doomed(self) -> bool:
+        """Its pod was told to end, so Kubernetes makes another one unless its Job wants none any more. An attempt runs once."""
+        wants = self.job is not None and self.job["spec"].get("parallelism") != 0 and not self.finished
+        return wants and self.last is not None and (self.first not in self.pods or "deletionTimestamp" in self.last["metadata"])
+
+    @property
+    def finished(self) -> bool:
+        """As the Job's controller sees it."""
+        conditions = self.job["status"]["conditions"] if self.job is not None else ()
+        return any(each["type"] in ("Complete", "Failed") and each["status"] == "True" for each in conditions)
 
     @property
     def reaped(self) -> bool:
@@ -67,7 +80,7 @@ class Known:
     def put_pod(self, pod: Object) -> None:
         name = pod["metadata"]["name"]
         self.pods[name] = pod
-        if not self.first:
+        if not self.first or _created(pod) < _created(self.last):
             self.first = name
         if name == self.first:
             self.last = pod
@@ -83,6 +96,10 @@ class Known:
     def tell(self) -> None:
         changed, self.changed = self.changed, asyncio.Event()
         changed.set()
+
+
+def _created(pod: Object | None) -> str:
+    return str(pod["metadata"].get("creationTimestamp") or "") if pod else ""
 
 
 class View:
@@ -143,7 +160,9 @@ class View:
                         self._put(path, item)
             except ApiError as error:
                 version = ""
-                if error.status != 410:
+                if error.status == 410:
+                    await asyncio.sleep(SHORT)
+                else:
                     log.warning("%s cannot be watched: %s", path.rpartition("/")[2], error)
                     await asyncio.sleep(RETRY)
             except Unavailable as error:
@@ -218,4 +237,8 @@ def _pod(item: Object) -> Object:
 
 def _metadata(item: Object) -> Object:
     metadata = item["metadata"]
-    return {name: metadata[name] for name in ("name", "uid", "annotations", "labels", "deletionTimestamp") if name in metadata}
+    return {
+        name: metadata[name]
+        for name in ("name", "uid", "annotations", "creationTimestamp", "deletionTimestamp")
+        if name in metadata
+    }
