@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 
-from klassd.workflows import Job, JobContext
+from klassd.workflows import App, Job, JobContext, Pod, Retry, Workflow
 from klassd.workflows.errors import JobCancelled
 
 
@@ -44,7 +45,7 @@ class WhoAmI(Job):
 
 
 class Hungry(Job):
-    """Takes more memory than it may. ``whole``: the supervisor too, as when the kernel kills the whole container."""
+    """Takes more memory than it may."""
 
     def run(self, ctx: JobContext) -> int:
         print("eating", flush=True)
@@ -54,16 +55,17 @@ class Hungry(Job):
 
 
 class Talkative(Job):
-    """Says a number of lines and returns which pod it was."""
+    """Says a number of lines, slowly, and returns which pod it was."""
 
-    lines: int = 200
+    number: int
+    lines: int = 100
 
     def run(self, ctx: JobContext) -> str:
-        for number in range(self.lines):
-            print(f"line {number}")
-            if number % 20 == 0:
-                threading.Event().wait(0.05)
-        return os.environ.get("HOSTNAME", "")
+        for line in range(self.lines):
+            print(f"{self.number}: line {line}")
+            if line % 10 == 0:
+                threading.Event().wait(0.2)
+        return socket.gethostname()
 
 
 class Unlucky(Job):
@@ -73,3 +75,50 @@ class Unlucky(Job):
         if ctx.attempt == 1:
             raise RuntimeError("unlucky")
         return ctx.attempt
+
+
+class Numbers(Job):
+    count: int
+
+    def run(self, ctx: JobContext) -> list[int]:
+        return list(range(self.count))
+
+
+class Shown(Job):
+    names: list[str]
+
+    def run(self, ctx: JobContext) -> int:
+        return len(set(self.names))
+
+
+MANY = 20  # pods of ``many``
+
+
+def everything() -> Workflow:
+    """A retry, a node that is omitted, and data between pods."""
+    flow = Workflow("everything")
+    lucky = flow.add("lucky", Unlucky(), retry=Retry(2))
+    numbers = flow.add("numbers", Numbers(count=2), after=[lucky])
+    items = flow.map("item", lambda number: Talkative(number=number, lines=5), over=numbers.output)
+    shown = flow.add("shown", Shown(names=items.output))
+    flow.add("rescue", Steps(count=1), when=numbers.failed)
+    flow.returns(shown.output)
+    return flow
+
+
+def many() -> Workflow:
+    flow = Workflow("many")
+    numbers = flow.add("numbers", Numbers(count=MANY))
+    items = flow.map("item", lambda number: Talkative(number=number), over=numbers.output)
+    shown = flow.add("shown", Shown(names=items.output))
+    flow.returns(shown.output)
+    return flow
+
+
+def no_image() -> Workflow:
+    flow = Workflow("no-image")
+    flow.add("steps", Steps(count=1), pod=Pod(image="registry.invalid/none:1"), start_deadline="6s")
+    return flow
+
+
+app = App(jobs=[Steps, Broken, Sleeper, everything(), many(), no_image()])

@@ -113,7 +113,7 @@ def _pod_causes(job: Mapping[str, Any] | None, pod: Mapping[str, Any]) -> Iterat
 
 def _by_others(job: Mapping[str, Any] | None) -> Iterator[tuple[Cause, str]]:
     """Of a pod that was deleted: whether it was none of ours who did it."""
-    if job is None:
+    if job is None or job["metadata"].get("deletionTimestamp"):
         yield Cause.STOPPED, "its Job was deleted, not by a scheduler"
     elif not stopped(job):
         yield Cause.EVICTED, "its pod was deleted, not by a scheduler: evicted, or by hand"
