@@ -12,7 +12,7 @@ import msgspec
 from klassd.workflows.executors.kubernetes.api import PODS, Api, ApiError, Unavailable
 from klassd.workflows.executors.kubernetes.console import Console
 from klassd.workflows.executors.kubernetes.manifest import WORKER
-from klassd.workflows.executors.kubernetes.names import EXECUTION, NONCE, label_value
+from klassd.workflows.executors.kubernetes.names import EXECUTION, NONCE, job_name, label_value
 from klassd.workflows.executors.kubernetes.seen import Seen, gone
 from klassd.workflows.executors.kubernetes.view import Known
 from klassd.workflows.executors.telling import Telling
@@ -25,6 +25,7 @@ SPACING = 0.02  # seconds between two batches of one console: a line every milli
 LARGE = 32 * 1024  # bytes of a portion behind which there is more
 REOPEN = 0.5  # seconds before a console is opened again whose container has not ended
 SETTLE = 1.0  # seconds that a stopped Job is given to show the pod it may have made just before
+PODLESS = 5.0  # seconds without a pod after which its Job's events are looked at, and again
 TAILS = 5  # times the end of a console is looked for after its container's end
 
 _end = msgspec.json.Decoder(End).decode
@@ -50,7 +51,8 @@ class Follower:
                 continue
             if waiting := self._waits(state):
                 yield [waiting]
-            await changed.wait()
+            if not await self._changes(changed) and (waiting := await self._complaint()):
+                yield [waiting]
         async for batch in self._last_words():
             yield batch
         yield self._end(state, state.exit)
@@ -69,6 +71,23 @@ class Follower:
         if state.exit is None and self._stopped_unborn() and await self._surely_unborn():
             return Seen(exit=gone(self._known.job, None, self._said))
         return state
+
+    async def _changes(self, changed: asyncio.Event) -> bool:
+        """False: it is long without a pod."""
+        try:
+            async with asyncio.timeout(PODLESS if self._known.last is None and self._finished is None else None):
+                return await changed.wait()
+        except TimeoutError:
+            return False
+
+    async def _complaint(self) -> Waiting | None:
+        """Why there is no pod, if that is news: a quota, a webhook. Only the events of its Job tell."""
+        events = await self._api.events(job_name(self._execution_id))
+        said = [str(each.get("message")) for each in events if each.get("type") == "Warning"]
+        if not said or said[-1] == self._said:
+            return None
+        self._said = said[-1]
+        return Waiting(why=self._said)
 
     def _waits(self, state: Seen) -> Waiting | None:
         """What it waits for before its start, where that is news."""
