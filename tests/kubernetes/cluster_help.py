@@ -58,6 +58,13 @@ class Cluster:
         answer = self._http.request("DELETE", path.format(self.namespace), json=options or None)
         assert answer.status_code < 300, answer.text
 
+    def token(self, service_account: str) -> str:
+        path = f"/api/v1/namespaces/{self.namespace}/serviceaccounts/{service_account}/token"
+        answer = self._http.post(path, json={"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}})
+        assert answer.status_code < 300, answer.text
+        found: str = answer.json()["status"]["token"]
+        return found
+
     def evict(self, pod: str) -> None:
         body = {"apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": {"name": pod, "namespace": self.namespace}}
         path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/eviction"

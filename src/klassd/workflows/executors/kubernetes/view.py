@@ -110,6 +110,9 @@ class View:
         self._synced = {JOBS: asyncio.Event(), PODS: asyncio.Event()}
         self._tasks: list[asyncio.Task[None]] = []
 
+    def __len__(self) -> int:
+        return len(self._known)
+
     def start(self) -> None:
         self._tasks = [asyncio.create_task(self._keep_up(path), name=f"watch {path}") for path in (JOBS, PODS)]
 
