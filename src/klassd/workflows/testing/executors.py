@@ -102,9 +102,9 @@ async def hear_until(executor: Executor, execution_id: str, text: str) -> Heard:
     return heard
 
 
-def run(check: Callable[[], Awaitable[T]]) -> T:
+def run(check: Callable[[], Awaitable[T]], deadline: float = DEADLINE) -> T:
     async def bounded() -> T:
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(deadline):
             return await check()
 
     return asyncio.run(bounded())

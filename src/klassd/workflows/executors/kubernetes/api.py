@@ -6,6 +6,7 @@ and whatever does not answer is an ``OSError``.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from klassd.workflows.errors import ConfigurationError
 from klassd.workflows.executors.kubernetes.settings import KubernetesSettings
 
 CONNECT, ANSWER = 5.0, 20.0  # seconds
+TOTAL = 60.0  # seconds for one request, however slowly its answer drips
 WATCH = 50  # seconds that one watch lasts; the API server ends it, and the next begins where it left off
 SILENCE = 60.0  # seconds without a byte after which the other side is taken for gone; a worker says something every 10 s
 NO_LIMIT = httpx2.Limits(max_connections=None, max_keepalive_connections=20)  # a console is a connection for each running pod
@@ -132,8 +134,9 @@ class Api:
         content = None if body is None else msgspec.json.encode(body)
         sent = {"content-type": "application/json", **(headers or {})}
         try:
-            response = await self._client.request(method, self._url(path), params=query, content=content, headers=sent)
-        except (httpx2.TransportError, ConfigError) as error:
+            async with asyncio.timeout(TOTAL):
+                response = await self._client.request(method, self._url(path), params=query, content=content, headers=sent)
+        except (httpx2.TransportError, ConfigError, TimeoutError) as error:
             raise Unavailable(f"the Kubernetes API does not answer: {_described(error)}") from error
         _check(response.status_code, response.content, response.headers)
         answer: dict[str, Any] = msgspec.json.decode(response.content)
