@@ -6,9 +6,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TESTS ?=
+IMAGE ?= klassd-test:1
+DOCKER ?= docker
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-peers prove
+.PHONY: help setup demo test check format bench bench-peers prove test-cluster test-image
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,6 +27,13 @@ demo: $(READY) ## run the samples in this terminal
 
 test: $(READY) ## run the tests; TESTS=tests/rules runs a part of them
 	@$(BIN)/python -m pytest -n 2 $(TESTS)
+
+test-cluster: $(READY) ## run the tests that need a Kubernetes: KLASSD_TEST_KUBECONFIG=... KLASSD_TEST_IMAGE=... (see test-image)
+	@KLASSD_TEST_KUBECONFIG="$${KLASSD_TEST_KUBECONFIG:-$${KUBECONFIG:-$$HOME/.kube/config}}" $(BIN)/python -m pytest -m cluster tests/kubernetes
+
+test-image: $(READY) ## build that image, tagged IMAGE, with DOCKER (docker or podman); the cluster must then get it
+	@scripts/test-image-files $(BIN)/python .image
+	@$(DOCKER) build --tag $(IMAGE) .image
 
 check: $(READY) ## format, lint, types, layers, and whether the documentation is true
 	$(BIN)/ruff format --check .

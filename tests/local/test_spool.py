@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from local_help import NONCE, Writer
 
-from klassd.workflows.executors.local import telling
+from klassd.workflows.executors import telling
 from klassd.workflows.executors.local.spool import PORTION
 from klassd.workflows.frames import encode
 from klassd.workflows.model.execution import Finished, Output, Progress, Ready, Started

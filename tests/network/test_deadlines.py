@@ -32,6 +32,11 @@ CLIENTS = {
         read="executors.local.control:ANSWER",
         total="executors.local.templates:START",
     ),
+    "executors.kubernetes.api": Deadlines(
+        connect="executors.kubernetes.api:CONNECT",
+        read="executors.kubernetes.api:ANSWER",
+        total="executors.kubernetes.api:TOTAL",
+    ),
     **{
         provider: Deadlines(connect=f"{provider}:CONNECT", read="artifacts.remote:ANSWER", total="artifacts.remote:RETRY_FOR")
         for provider in ("artifacts.gcs", "artifacts.s3")
@@ -53,9 +58,9 @@ CALLS = {
 }
 NOT_OF_A_NETWORK = {"sqlite3"}
 LIBRARIES = {
-    "aiobotocore", "aiohttp", "asyncpg", "boto3", "botocore", "ftplib", "google", "grpc", "http.client", "httpx", "imaplib",
-    "kr8s", "kubernetes", "kubernetes_asyncio", "lightkube", "motor", "obstore", "psycopg", "psycopg2", "pymongo", "redis",
-    "requests", "smtplib", "ssl", "urllib.request", "urllib3", "websockets",
+    "aiobotocore", "aiohttp", "asyncpg", "boto3", "botocore", "ftplib", "google", "grpc", "http.client", "httpx", "httpx2",
+    "imaplib", "kr8s", "kubernetes", "kubernetes_asyncio", "lightkube", "motor", "obstore", "psycopg", "psycopg2", "pymongo",
+    "redis", "requests", "smtplib", "ssl", "urllib.request", "urllib3", "websockets",
 }  # fmt: skip
 
 

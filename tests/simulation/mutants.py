@@ -16,7 +16,7 @@ from klassd.workflows.engine.lease import Lease
 from klassd.workflows.engine.pipeline import Effect, Pipeline
 from klassd.workflows.engine.scheduler import Scheduler
 from klassd.workflows.errors import LaunchDelayed, LaunchRefused, StoreError
-from klassd.workflows.executors.local.telling import Telling
+from klassd.workflows.executors.telling import Telling
 from klassd.workflows.model.execution import Exit, Finished
 from klassd.workflows.model.run import Change, Run
 from klassd.workflows.model.states import Cause

@@ -97,7 +97,8 @@ def test_a_schema_from_the_future_is_refused_naming_both_and_the_cure(tmp_path: 
     path = tmp_path / "klassd.db"
     asyncio.run(opened_and_closed(path))
     altered(path, "PRAGMA user_version = 97")
-    with pytest.raises(SchemaMismatch, match=rf"{path} has schema 97.* knows up to 1: .*pip install --upgrade"):
+    known = len(list(_migrations()))
+    with pytest.raises(SchemaMismatch, match=rf"{path} has schema 97.* knows up to {known}: .*pip install --upgrade"):
         asyncio.run(opened_and_closed(path))
     assert user_version(path) == 97
 
@@ -159,7 +160,7 @@ def test_migrations_run_one_after_the_other_from_where_the_schema_stands(
     monkeypatch.setattr(connection, "_migrations", lambda: iter([*first, *later]))
     asyncio.run(opened_and_closed(path))
     asyncio.run(opened_and_closed(path))
-    assert user_version(path) == 3
+    assert user_version(path) == len(first) + 2
     with sqlite3.connect(path) as database:
         assert database.execute("SELECT * FROM two").fetchall() == [("x;y", None)]
     database.close()
@@ -175,7 +176,7 @@ def test_a_migration_that_fails_leaves_the_schema_before_it(tmp_path: Path, monk
         asyncio.run(opened_and_closed(path))
     monkeypatch.undo()
     asyncio.run(opened_and_closed(path))
-    assert user_version(path) == 1
+    assert user_version(path) == len(first)
 
 
 def test_verbs_of_a_store_that_is_not_open_say_so(tmp_path: Path) -> None:

@@ -76,6 +76,7 @@ def _execution(execution: Execution) -> dict[str, Any]:
         "exit_code": execution.exit_code,
         "outputs": execution.outputs,
         "warnings": list(execution.warnings),
+        "waiting": execution.waiting,
         "started_at": iso(execution.started_at),
         "finished_at": iso(execution.finished_at),
         "lines": execution.log_lines,

@@ -30,7 +30,7 @@ class Waits:
         """ "" when nothing holds it back."""
         if self._state is None or self._view.run.status is RunStatus.QUEUED or node.status.final:
             return ""
-        return why_not_running(self._state, node.name, self._now) or ("waiting for a free slot" if _only_queued(node) else "")
+        return why_not_running(self._state, node.name, self._now) or _not_started(node)
 
 
 def _state(view: RunView) -> RunState:
@@ -39,6 +39,12 @@ def _state(view: RunView) -> RunState:
     return RunState.load(view.definition, LoadedRun(run=view.run, definition=b"", nodes=rows, executions=executions))
 
 
-def _only_queued(node: NodeView) -> bool:
+def _not_started(node: NodeView) -> str:
+    """Where nothing of it runs: what its executions wait for."""
     latest = node.latest
-    return node.status is NodeStatus.RUNNING and bool(latest) and all(each.status is ExecutionStatus.QUEUED for each in latest)
+    if node.status is not NodeStatus.RUNNING or not latest:
+        return ""
+    if all(each.status is ExecutionStatus.QUEUED for each in latest):
+        return "waiting for a free slot"
+    starting = all(each.status in (ExecutionStatus.QUEUED, ExecutionStatus.STARTING) for each in latest)
+    return next((each.waiting for each in latest if each.waiting), "") if starting else ""

@@ -21,7 +21,7 @@ from klassd.workflows.engine.dispatch import Dispatcher, Gate
 from klassd.workflows.engine.lease import Lease
 from klassd.workflows.engine.pipeline import Effect, Pipeline
 from klassd.workflows.errors import LaunchDelayed, LaunchRefused, StoreError
-from klassd.workflows.model.execution import Exit, Finished, Output, Progress, Ready, Started, Told
+from klassd.workflows.model.execution import Exit, Finished, Output, Progress, Ready, Started, Told, Waiting
 from klassd.workflows.model.run import Change, Execution, ExecutionPatch, LoadedRun, LogChunk, RunPatch, execution_id
 from klassd.workflows.model.states import Cause, ExecutionStatus, RunStatus
 from klassd.workflows.model.workflow import Definition, Node
@@ -79,6 +79,7 @@ class Live:
     started_at: float | None = None
     lines: int = 0  # of its console, heard so far
     gone: str = ""  # why it cannot be followed any more
+    waiting: str | None = None  # why it was not started yet, as far as is known
     late: bool = False  # its start deadline passed
     bars: dict[str, Any] = field(default_factory=dict)
     following: Spawned | None = None
@@ -259,6 +260,7 @@ class Keeper:
             adopted=True,
             started_at=execution.started_at,
             bars=execution.progress,
+            waiting=execution.waiting,
             stop_requested=execution.status is ExecutionStatus.STOPPING,
         )
         self._live[live.task] = live
@@ -343,11 +345,13 @@ class Keeper:
                 if live.late or live.stop_requested:
                     return None  # an order may be under way still: only its follower can make sure that it starts nothing
                 log.warning("execution %s cannot start now, trying again in %.2g s: %s", live.id, delayed.retry_after, delayed)
+                self._tell_waits(live, str(delayed))
                 await self._deps.clock.sleep(delayed.retry_after)
             except OSError as error:
                 if live.late or live.stop_requested:
                     return None  # it may have been started: its follower finds out
                 log.warning("execution %s: no answer to its launch, trying again in %g s: %s", live.id, AGAIN, error)
+                self._tell_waits(live, str(error))
                 await self._deps.clock.sleep(AGAIN)
 
     def _order(self, live: Live) -> Order:
@@ -385,6 +389,8 @@ class Keeper:
         for told in batch:
             if isinstance(told, Started):
                 said.update(self._started(live, told))
+            elif isinstance(told, Waiting):
+                said.update(self._waits(live, told.why))
             elif isinstance(told, Output):
                 logs.append((live.id, told.chunk))
                 live.lines = told.chunk.first_line + told.chunk.lines - 1
@@ -405,7 +411,21 @@ class Keeper:
             return {}
         live.started_at = told.at
         live.status = lifecycle.step(live.status, "started")
-        return {"status": live.status, "started_at": told.at}
+        return {"status": live.status, "started_at": told.at} | self._waits_no_more(live)
+
+    def _tell_waits(self, live: Live, why: str) -> None:
+        if self._current(live) and (said := self._waits(live, why)):
+            self.pipeline.add(self._change(updated=(self._patch(live, **said),)))
+
+    def _waits(self, live: Live, why: str) -> dict[str, Any]:
+        if live.started_at is not None or why == live.waiting:
+            return {}
+        live.waiting = why
+        return {"waiting": why}
+
+    def _waits_no_more(self, live: Live) -> dict[str, Any]:
+        waited, live.waiting = live.waiting, None
+        return {"waiting": None} if waited else {}
 
     # -- the end of an execution --------------------------------------------------------------------------------
 
@@ -415,7 +435,7 @@ class Keeper:
         live.status = verdict.status
         del self._live[live.task]
         self._release(live)
-        patch = self._patch(live, **(said or {}) | self._final(live, verdict, finished))
+        patch = self._patch(live, **(said or {}) | self._waits_no_more(live) | self._final(live, verdict, finished))
         event = TaskEnded(live.task[0], live.task[1], live.attempt, verdict, verdict.output, verdict.outputs)
         self._decide(event, (patch,), logs, [lambda: self._reap(live)])
 
@@ -525,4 +545,5 @@ def _is_late(live: Live, finished: Finished) -> bool:
 
 def _did_not_start(live: Live, finished: Finished) -> Finished:
     message = f"it did not start within {live.node.options.start_deadline:g} s"
+    message += f": {live.waiting}" if live.waiting else ""
     return Finished(exit=Exit(reason=Cause.START_DEADLINE, message=message), at=finished.at)

@@ -19,6 +19,12 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     signal: int | None = None
 
 
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """It was launched and does not run yet: the latest reason why, in a short sentence."""
+
+    why: str
+
+
 class Started(msgspec.Struct, frozen=True, kw_only=True):
     at: float
     version: str = ""
@@ -48,4 +54,4 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     at: float = 0.0
 
 
-Told = Started | Ready | Output | Progress | Finished
+Told = Waiting | Started | Ready | Output | Progress | Finished

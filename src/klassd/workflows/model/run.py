@@ -73,6 +73,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     started_at: float | None = None
     finished_at: float | None = None
     place: str | None = None  # where it was launched: a machine's boot, a cluster's namespace
+    waiting: str | None = None  # why it was not started yet, as the executor says; None once it is
     cause: Cause | None = None
     error: str | None = None
     detail: str | None = None  # traceback or whatever helps further
@@ -96,6 +97,7 @@ class ExecutionPatch(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float | msgspec.UnsetType = msgspec.UNSET
     finished_at: float | msgspec.UnsetType = msgspec.UNSET
     place: str | msgspec.UnsetType = msgspec.UNSET
+    waiting: str | msgspec.UnsetType | None = msgspec.UNSET
     cause: Cause | msgspec.UnsetType | None = msgspec.UNSET
     error: str | msgspec.UnsetType | None = msgspec.UNSET
     detail: str | msgspec.UnsetType | None = msgspec.UNSET

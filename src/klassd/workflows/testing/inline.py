@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from klassd.workflows import __version__
 from klassd.workflows.artifacts import ArtifactStore
 from klassd.workflows.errors import KlassdError, LaunchDelayed
-from klassd.workflows.executors.local.telling import Telling
+from klassd.workflows.executors.telling import Telling
 from klassd.workflows.frames import dumps
 from klassd.workflows.job import JobInfo, load_job
 from klassd.workflows.model.execution import Exit, Finished, Told

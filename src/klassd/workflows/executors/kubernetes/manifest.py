@@ -52,8 +52,14 @@ def _metadata(order: Order, shape: PodShape, settings: KubernetesSettings) -> di
         name=names.job_name(order.execution_id),
         namespace=settings.namespace,
         labels=_texts(shape.labels) | names.labels(order, settings.instance),
-        annotations=names.full_names(order),
+        annotations=names.full_names(order) | _start_deadline(order, settings),
     )
+
+
+def _start_deadline(order: Order, settings: KubernetesSettings) -> dict[str, str]:
+    """The executor's own, for what has none; the engine watches over that of a job or node."""
+    own = settings.start_seconds if order.start_deadline is None else None
+    return {} if own is None else {names.START_DEADLINE: f"{own:g}"}
 
 
 def _job(order: Order, settings: KubernetesSettings, metadata: dict[str, Any], template: dict[str, Any]) -> dict[str, Any]:

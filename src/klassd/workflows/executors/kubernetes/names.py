@@ -16,6 +16,10 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 INSTANCE = "app.kubernetes.io/instance"
 DOMAIN = "klassd.dev"
 RUN, EXECUTION, NODE, JOB = (f"{DOMAIN}/{name}" for name in ("run", "execution", "node", "job"))
+STOPPED = f"{DOMAIN}/stopped"  # annotation of a Job that a scheduler has stopped: why
+ON_REQUEST, TOO_LATE = "on request", "start deadline"
+START_DEADLINE = f"{DOMAIN}/start-deadline"  # annotation: seconds that its pod may take to start
+NONCE = f"{DOMAIN}/nonce"  # of the frames in the pod's console: a scheduler that takes over knows them by it
 
 
 def job_name(execution_id: str) -> str:
@@ -57,4 +61,4 @@ def labels(order: Order, instance: str) -> dict[str, str]:
 
 def full_names(order: Order) -> dict[str, str]:
     """What labels may have had to shorten, in full."""
-    return {EXECUTION: order.execution_id, NODE: order.node, JOB: order.job}
+    return {EXECUTION: order.execution_id, NODE: order.node, JOB: order.job, NONCE: order.nonce}

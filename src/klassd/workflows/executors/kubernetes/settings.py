@@ -12,6 +12,8 @@ from klassd.workflows.options import seconds
 from klassd.workflows.pod_shape import PodShape
 from klassd.workflows.pods import Pod
 
+LEAST_KEPT = 600.0  # seconds
+
 Hazard = Literal["host_path", "host_network", "privileged"]
 
 
@@ -25,6 +27,8 @@ class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     context: str | None = None  # of the kubeconfig; default: its current one
     instance: str = "klassd"  # tells the pods of one installation from those of another in the same namespace
     callback_url: str | None = None  # where pods reach the scheduler to claim their start
+    concurrency: int = 100  # executions at once
+    keep: str | float = "1h"  # how long Kubernetes keeps a Job whose outcome is stored, at least 10m
     active_deadline: str | float = "24h"  # after which Kubernetes itself ends a Job without a timeout, if no scheduler does
     start_deadline: str | float | None = None  # from launch to start, for jobs that have none of their own
     allow: tuple[Hazard, ...] = ()  # what breaks out of the isolation of a pod, and no job may have unless it stands here
@@ -33,7 +37,7 @@ class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
     def __post_init__(self) -> None:
         try:
-            _ = self.active_seconds, self.start_seconds
+            _ = self.active_seconds, self.start_seconds, self.keep_seconds
         except ValueError as error:
             raise ConfigurationError(f"Kubernetes: {error}") from None
 
@@ -50,13 +54,21 @@ class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         return seconds(self.active_deadline, "active_deadline")
 
     @property
+    def keep_seconds(self) -> int:
+        """A Job's name keeps a late launch from starting it again, so it has to outlive whoever may still launch it."""
+        found = seconds(self.keep, "keep")
+        if found < LEAST_KEPT:
+            raise ValueError(f"keep is {self.keep!r}: expected at least {LEAST_KEPT:g} s")
+        return round(found)
+
+    @property
     def start_seconds(self) -> float | None:
         return None if self.start_deadline is None else seconds(self.start_deadline, "start_deadline")
 
 
 def from_settings(settings: Any) -> KubernetesSettings:
     """What ``klassd.workflows.settings`` says of it. Raises ``ConfigurationError``."""
-    plain = {name: value for name in ("image", "namespace") if (value := getattr(settings, name)) is not None}
+    plain = {name: value for name in ("image", "namespace", "concurrency") if (value := getattr(settings, name)) is not None}
     try:
         return msgspec.convert({**settings.kubernetes, **plain}, KubernetesSettings, strict=False)
     except (msgspec.ValidationError, ConfigurationError) as error:

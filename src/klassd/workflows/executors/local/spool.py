@@ -10,7 +10,7 @@ import os
 
 import msgspec
 
-from klassd.workflows.executors.local.telling import Telling
+from klassd.workflows.executors.telling import Telling
 from klassd.workflows.frames import MAX_FRAME, Frame, prefix_of, read_line
 from klassd.workflows.model.execution import Told
 from klassd.workflows.order import End

@@ -8,7 +8,7 @@ from contextvars import Context
 from random import Random
 from typing import Any
 
-from klassd.workflows.executors.local.telling import Telling
+from klassd.workflows.executors.telling import Telling
 from klassd.workflows.model.execution import Exit, Finished, Told
 from klassd.workflows.order import Order
 from klassd.workflows.testing.clock import START

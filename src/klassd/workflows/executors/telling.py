@@ -45,8 +45,8 @@ class Telling:
     """``batch`` gives what the frames since the last one come to. An event is told no later than a chunk whose cursor lies
     behind it, so whoever resumes there has heard it."""
 
-    def __init__(self, offset: int, seq: int, line: int) -> None:
-        self._offset = offset  # behind the last log frame
+    def __init__(self, cursor: int | str, seq: int, line: int) -> None:
+        self._cursor = cursor  # behind the last log frame
         self._seq = seq
         self._line = line  # the next one's number
         self._version = ""
@@ -80,12 +80,12 @@ class Telling:
         self._clear()
         return told
 
-    def take(self, frame: Frame, offset: int) -> None:
-        """``offset``: where the frame ends in the spool."""
+    def take(self, frame: Frame, cursor: int | str) -> None:
+        """``cursor``: where to read on behind the frame."""
         seq, kind, self._t_us, body = frame
         self._seq = seq + 1
         if kind in ("out", "log"):
-            self._log(frame, offset)
+            self._log(frame, cursor)
         elif kind == "end":
             self.end(_end(body))
         elif kind == "hello":
@@ -106,14 +106,14 @@ class Telling:
 
     # -- the console --------------------------------------------------------------------------------------------
 
-    def _log(self, frame: Frame, offset: int) -> None:
+    def _log(self, frame: Frame, cursor: int | str) -> None:
         lines = _lines(frame.body)
         if lines.l > self._line:
             self._mark_gap(frame.seq, lines.l)
         self._add(frame.seq, frame.body)
         self._cut = self._cut or lines.cut is not None
         self._line = max(self._line, lines.l + lines.n + lines.m)  # a line that goes on has its number already
-        self._offset = offset
+        self._cursor = cursor
         if self._size >= CHUNK:
             self._end_chunk()
 
@@ -134,7 +134,7 @@ class Telling:
                 first_line=self._first_line,
                 lines=self._line - self._first_line,
                 data=b"[" + b",".join(self._records) + b"]",
-                cursor=str(self._offset),
+                cursor=str(self._cursor),
             )
             self._outputs.append(Output(chunk=chunk))
         self._begin_chunk()
@@ -150,7 +150,7 @@ class Telling:
         if damaged:
             names = ", ".join(repr(name) if name else "the return value" for name in damaged)
             end = msgspec.structs.replace(end, stored=False)
-            seen = Exit(message=f"{names}: not whole in the spool file; was the disk full?")
+            seen = Exit(message=f"{names}: not whole in what was left of its console")
         wanted = {name: outputs[name] for name in end.outputs if name not in damaged}
         self._last = Finished(end=end, exit=seen, outputs=wanted, at=end.finished_at or self._t_us / 1e6)
         self.finished = True

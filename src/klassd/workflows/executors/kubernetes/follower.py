@@ -1,0 +1,185 @@
+"""Follows one execution to its end: waits for its pod, reads its console, and tells the end only when the container is dead."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+
+import msgspec
+
+from klassd.workflows.executors.kubernetes.api import PODS, Api, ApiError, Unavailable
+from klassd.workflows.executors.kubernetes.console import Console
+from klassd.workflows.executors.kubernetes.manifest import WORKER
+from klassd.workflows.executors.kubernetes.names import EXECUTION, NONCE, job_name, label_value
+from klassd.workflows.executors.kubernetes.seen import Seen, gone
+from klassd.workflows.executors.kubernetes.view import Known
+from klassd.workflows.executors.telling import Telling
+from klassd.workflows.model.execution import Exit, Finished, Told, Waiting
+from klassd.workflows.order import End
+
+log = logging.getLogger("klassd.workflows")
+
+SPACING = 0.02  # seconds between two batches of one console: a line every millisecond is no reason for 1,000 writes a second
+LARGE = 32 * 1024  # bytes of a portion behind which there is more
+REOPEN = 0.5  # seconds before a console is opened again whose container has not ended
+SETTLE = 1.0  # seconds that a stopped Job is given to show the pod it may have made just before
+PODLESS = 5.0  # seconds without a pod after which its Job's events are looked at, and again
+TAILS = 5  # times the end of a console is looked for after its container's end
+
+_end = msgspec.json.Decoder(End).decode
+
+
+class Follower:
+    def __init__(self, api: Api, known: Known, execution_id: str, cursor: str, seq: int, line: int) -> None:
+        self._api, self._known, self._execution_id = api, known, execution_id
+        self._since = cursor
+        self._telling = Telling(cursor, seq, line)
+        self._console = Console(self._nonce(), seq)
+        self._finished: Finished | None = None
+        self._said = ""
+
+    async def told(self) -> AsyncIterator[Sequence[Told]]:
+        while True:
+            changed, state = self._known.changed, await self._state()
+            if state.exit is not None:
+                break
+            if state.running and self._finished is None:
+                async for batch in self._listen():
+                    yield batch
+                continue
+            if waiting := self._waits(state):
+                yield [waiting]
+            if not await self._changes(changed) and (waiting := await self._complaint()):
+                yield [waiting]
+        async for batch in self._last_words():
+            yield batch
+        yield self._end(state, state.exit)
+
+    def _nonce(self) -> str:
+        """Of its frames. An object of the API says it, so nothing that stands in the console is believed."""
+        for item in (self._known.job, self._known.last):
+            if item is not None and (nonce := (item["metadata"].get("annotations") or {}).get(NONCE)):
+                return str(nonce)
+        return "-"
+
+    # -- waiting ------------------------------------------------------------------------------------------------
+
+    async def _state(self) -> Seen:
+        state = self._known.seen
+        if state.exit is None and self._stopped_unborn() and await self._surely_unborn():
+            return Seen(exit=gone(self._known.job, None, self._said))
+        return state
+
+    async def _changes(self, changed: asyncio.Event) -> bool:
+        """False: it is long without a pod."""
+        try:
+            async with asyncio.timeout(PODLESS if self._known.last is None and self._finished is None else None):
+                return await changed.wait()
+        except TimeoutError:
+            return False
+
+    async def _complaint(self) -> Waiting | None:
+        """Why there is no pod, if that is news: a quota, a webhook. Only the events of its Job tell."""
+        events = await self._api.events(job_name(self._execution_id))
+        said = [str(each.get("message")) for each in events if each.get("type") == "Warning"]
+        if not said or said[-1] == self._said:
+            return None
+        self._said = said[-1]
+        return Waiting(why=self._said)
+
+    def _waits(self, state: Seen) -> Waiting | None:
+        """What it waits for before its start, where that is news."""
+        if state.running or not state.waiting or state.waiting == self._said:
+            return None
+        self._said = state.waiting
+        return Waiting(why=state.waiting)
+
+    def _stopped_unborn(self) -> bool:
+        known = self._known
+        return known.last is None and (known.job is None or known.job["spec"].get("parallelism") == 0)
+
+    async def _surely_unborn(self) -> bool:
+        """The watches of Jobs and of pods do not keep step, and the Job's controller may be a moment behind: so ask."""
+        await asyncio.sleep(SETTLE)
+        pods, _ = await self._api.list(PODS, f"{EXECUTION}={label_value(self._execution_id)}")
+        return not pods and self._stopped_unborn()
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    async def _listen(self) -> AsyncIterator[Sequence[Told]]:
+        """Until its end frame, or the end of this reading."""
+        changed = self._known.changed
+        try:
+            async for batch in self._read(follow=True):
+                yield batch
+        except Unavailable as error:
+            log.info("the console of %s is opened again: %s", self._execution_id, error)
+        except ApiError as error:  # its container is not there yet, or not any more: the view will tell which
+            log.info("the console of %s cannot be had: %s", self._execution_id, error)
+        if self._finished is None:
+            try:
+                async with asyncio.timeout(REOPEN):
+                    await changed.wait()
+            except TimeoutError:
+                pass
+
+    async def _read(self, *, follow: bool) -> AsyncIterator[Sequence[Told]]:
+        self._console.reopen()
+        async for portion in self._api.log(self._known.first, WORKER, since=self._since, follow=follow):
+            for frame, at in self._console.feed(portion):
+                self._since = at
+                self._telling.take(frame, at)
+            if batch := self._batch():
+                yield batch
+            if self._finished is not None:
+                return
+            if follow and len(portion) < LARGE:
+                await asyncio.sleep(SPACING)
+
+    def _batch(self) -> list[Told]:
+        batch = self._telling.batch()
+        if batch and isinstance(batch[-1], Finished):
+            self._finished = batch.pop()  # type: ignore[assignment]
+        return batch
+
+    # -- the end ------------------------------------------------------------------------------------------------
+
+    async def _last_words(self) -> AsyncIterator[Sequence[Told]]:
+        """What the console got between the last look and the end of its container."""
+        before = -1
+        for _ in range(TAILS):
+            if self._finished is not None or self._console.next == before or not self._known.pods.get(self._known.first):
+                break
+            before = self._console.next
+            try:
+                async for batch in self._read(follow=False):
+                    yield batch
+            except ApiError as error:
+                log.warning("the rest of the console of %s cannot be had: %s", self._execution_id, error)
+                break
+            await asyncio.sleep(0.1)
+        for frame, at in self._console.plain():
+            self._telling.take(frame, at)
+        if batch := self._batch():
+            yield batch
+
+    def _end(self, state: Seen, exit_: Exit) -> list[Told]:
+        """The worker's own word, from its console or else from its termination message, and what the cluster saw."""
+        rest: list[Told] = []
+        if self._finished is None and (record := _record(state.record)):
+            self._telling.end(record)
+            rest = self._batch()
+        if self._finished is None:
+            return [Finished(exit=exit_, at=time.time())]
+        heard = self._finished
+        message = exit_.message or heard.exit.message
+        return [*rest, msgspec.structs.replace(heard, exit=msgspec.structs.replace(exit_, message=message))]
+
+
+def _record(message: str) -> End | None:
+    try:
+        return _end(message) if message else None
+    except msgspec.DecodeError:
+        return None

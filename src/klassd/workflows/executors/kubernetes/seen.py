@@ -1,0 +1,204 @@
+"""What the objects of one execution say, in our words. Pure: from the JSON of its Job and its pod.
+
+An end is read off our own container's status, never off the pod's phase: a sidecar may run on, or have failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from klassd.workflows.executors.kubernetes.manifest import WORKER
+from klassd.workflows.executors.kubernetes.names import STOPPED, TOO_LATE
+from klassd.workflows.model.execution import Exit
+from klassd.workflows.model.states import Cause
+
+# Why a pod ended, in the words of kubelet, scheduler and controllers -> our cause.
+POD_REASONS: Mapping[str, Cause] = {
+    "Evicted": Cause.EVICTED,
+    "Preempting": Cause.EVICTED,
+    "Shutdown": Cause.EVICTED,
+    "NodeShutdown": Cause.EVICTED,
+    "Terminated": Cause.EVICTED,
+    "NodeAffinity": Cause.EVICTED,
+    "UnexpectedAdmissionError": Cause.EVICTED,
+    "OutOfcpu": Cause.EVICTED,
+    "OutOfmemory": Cause.EVICTED,
+    "OutOfpods": Cause.EVICTED,
+    "NodeLost": Cause.LOST,
+    "DeadlineExceeded": Cause.DEADLINE,
+}
+CONTAINER_REASONS: Mapping[str, Cause] = {
+    "OOMKilled": Cause.OOM,
+    "ContainerCannotRun": Cause.IMAGE,
+    "StartError": Cause.IMAGE,
+    "ContainerStatusUnknown": Cause.LOST,
+    "DeadlineExceeded": Cause.DEADLINE,
+}
+CREATING = ("ContainerCreating", "PodInitializing")
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution as the cluster shows it now."""
+
+    running: bool = False  # our container runs, or has run: there is a console
+    exit: Exit | None = None  # our container is dead, or can never start any more
+    record: str = ""  # the termination message
+    waiting: str = ""  # why it does not run yet
+
+
+def seen(job: Mapping[str, Any] | None, pod: Mapping[str, Any] | None) -> Seen:
+    """``pod``: its first one."""
+    if pod is None:
+        return Seen(exit=_refused(job), waiting=_no_pod(job))
+    state = _state(pod)
+    terminated = state.get("terminated")
+    if terminated:
+        return Seen(running=True, exit=_exit(job, pod, terminated), record=terminated.get("message") or "")
+    if state.get("running"):
+        return Seen(running=True)
+    if pod["status"].get("phase") == "Failed":
+        return Seen(exit=_never_ran(job, pod))
+    return Seen(waiting=_waiting(pod, state))
+
+
+def _state(pod: Mapping[str, Any]) -> Mapping[str, Any]:
+    for status in pod["status"].get("containerStatuses") or ():
+        if status["name"] == WORKER:
+            state: Mapping[str, Any] = status.get("state") or {}
+            return state
+    return {}
+
+
+def alive(pod: Mapping[str, Any]) -> bool:
+    """Whether something of it may run."""
+    return pod["status"].get("phase") not in ("Succeeded", "Failed") and not _state(pod).get("terminated")
+
+
+# -- the end ----------------------------------------------------------------------------------------------------------
+
+
+def _exit(job: Mapping[str, Any] | None, pod: Mapping[str, Any], terminated: Mapping[str, Any]) -> Exit:
+    code, number = int(terminated.get("exitCode") or 0), terminated.get("signal") or None
+    if number is None and 128 < code < 192:
+        number = code - 128
+    cause, message = _cause(job, pod, terminated)
+    return Exit(reason=cause or "", message=message, exit_code=None if number else code, signal=number)
+
+
+def _cause(job: Mapping[str, Any] | None, pod: Mapping[str, Any], terminated: Mapping[str, Any]) -> tuple[Cause | None, str]:
+    """Our container's own reason first, then the pod's, then the Job's; none for an end in order."""
+    cause = CONTAINER_REASONS.get(terminated.get("reason") or "")
+    if cause is Cause.OOM:
+        return cause, f"killed: it used more memory than its limit of {_memory_limit(pod)}"
+    if cause is not None:
+        return cause, f"{terminated['reason']}: {terminated.get('message') or _pod_message(pod)}".rstrip(": ")
+    return next(_pod_causes(job, pod), (None, ""))
+
+
+def _pod_causes(job: Mapping[str, Any] | None, pod: Mapping[str, Any]) -> Iterator[tuple[Cause, str]]:
+    reason = pod["status"].get("reason") or ""
+    if cause := POD_REASONS.get(reason):
+        yield cause, f"{reason}: {_pod_message(pod)}".rstrip(": ")
+    if disruption := _condition(pod, "DisruptionTarget"):
+        yield Cause.EVICTED, f"{disruption.get('reason')}: {disruption.get('message') or ''}".rstrip(": ")
+    failed = _condition(job, "FailureTarget") or _condition(job, "Failed")
+    if failed and failed.get("reason") == "DeadlineExceeded":
+        yield Cause.DEADLINE, f"DeadlineExceeded: {failed.get('message') or ''}".rstrip(": ")
+    if pod["metadata"].get("deletionTimestamp"):
+        yield from _by_others(job)
+
+
+def _by_others(job: Mapping[str, Any] | None) -> Iterator[tuple[Cause, str]]:
+    """Of a pod that was deleted: whether it was none of ours who did it."""
+    if job is None or job["metadata"].get("deletionTimestamp"):
+        yield Cause.STOPPED, "its Job was deleted, not by a scheduler"
+    elif not stopped(job):
+        yield Cause.EVICTED, "its pod was deleted, not by a scheduler: evicted, or by hand"
+
+
+def stopped(job: Mapping[str, Any] | None) -> str:
+    """Why a scheduler stopped it; "" where none did."""
+    return str(((job or {}).get("metadata", {}).get("annotations") or {}).get(STOPPED) or "")
+
+
+def _never_ran(job: Mapping[str, Any] | None, pod: Mapping[str, Any]) -> Exit:
+    for status in pod["status"].get("initContainerStatuses") or ():
+        terminated = (status.get("state") or {}).get("terminated") or {}
+        if code := terminated.get("exitCode"):
+            message = f"its init container {status['name']!r} failed with exit code {code} ({terminated.get('reason')})"
+            return Exit(reason=Cause.EXIT, message=message, exit_code=code)
+    cause, message = next(_pod_causes(job, pod), (Cause.LOST, _pod_message(pod)))
+    return Exit(reason=cause, message=f"it never started: {message}".rstrip(": "))
+
+
+def _refused(job: Mapping[str, Any] | None) -> Exit | None:
+    """A Job that failed without any pod of it being there."""
+    failed = _condition(job, "Failed")
+    if failed is None:
+        return None
+    late = failed.get("reason") == "DeadlineExceeded"
+    message = f"{failed.get('reason')}: {failed.get('message') or ''}".rstrip(": ")
+    return Exit(reason=Cause.DEADLINE if late else Cause.LOST, message=f"its pod is gone: {message}")
+
+
+def gone(job: Mapping[str, Any] | None, pod: Mapping[str, Any] | None, waiting: str = "") -> Exit:
+    """Its pod was deleted, and nobody saw its container end; None: there never was a pod."""
+    if pod is not None and _state(pod).get("running"):
+        return _gone_while_running(job, pod)
+    why = f": {waiting}" if waiting else ""
+    if stopped(job) == TOO_LATE:
+        return Exit(reason=Cause.START_DEADLINE, message=f"it did not start in time{why}")
+    if pod is None and job is not None:
+        return Exit(reason=Cause.LOST, message=f"nothing is known of a start of it in this cluster{why}")
+    cause, message = next(_by_others(job), (Cause.LOST, "it was deleted"))
+    return Exit(reason=cause, message=f"{message}, before it started{why}")
+
+
+def _gone_while_running(job: Mapping[str, Any] | None, pod: Mapping[str, Any]) -> Exit:
+    cause, message = next(_pod_causes(job, pod), (Cause.LOST, ""))
+    if cause is Cause.EVICTED or not message:
+        return Exit(reason=Cause.LOST, message=f"its pod {pod['metadata']['name']} is gone, and nobody saw how it ended")
+    return Exit(reason=cause, message=message)
+
+
+# -- before it runs ---------------------------------------------------------------------------------------------------
+
+
+def _no_pod(job: Mapping[str, Any] | None) -> str:
+    if job is None:
+        return ""
+    if job["spec"].get("parallelism") == 0:
+        return "it is stopped"
+    if job["spec"].get("suspend"):
+        return "its Job is suspended: a queue holds it back"
+    return "there is no pod yet"
+
+
+def _waiting(pod: Mapping[str, Any], state: Mapping[str, Any]) -> str:
+    waiting = state.get("waiting") or {}
+    reason = waiting.get("reason") or ""
+    if reason and reason not in CREATING:
+        return f"{reason}: {waiting.get('message') or ''}".rstrip(": ")
+    scheduled = _condition(pod, "PodScheduled", "False")
+    if scheduled:
+        return f"{scheduled.get('reason')}: {scheduled.get('message') or ''}".rstrip(": ")
+    return reason or "it has no machine yet"
+
+
+def _condition(of: Mapping[str, Any] | None, kind: str, status: str = "True") -> Mapping[str, Any] | None:
+    conditions = ((of or {}).get("status") or {}).get("conditions") or ()
+    return next((each for each in conditions if each["type"] == kind and each["status"] == status), None)
+
+
+def _pod_message(pod: Mapping[str, Any]) -> str:
+    return str(pod["status"].get("message") or "")
+
+
+def _memory_limit(pod: Mapping[str, Any]) -> str:
+    for container in pod["spec"]["containers"]:
+        if container["name"] == WORKER:
+            return str((container.get("resources", {}).get("limits") or {}).get("memory") or "its node")
+    return "its node"
