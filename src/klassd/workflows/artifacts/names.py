@@ -3,7 +3,8 @@
 A key is ``<run>/<execution>/<name>``, under its tenant's segment where it has one: segments of ``A-Z a-z 0-9 . _ - =``, at
 most 128 characters, without a dot at either end, so that it is the same plain file or object name on every file system and
 in every object store. People may call an artifact anything: ``segment_of`` writes capital letters and every other character as
-``=XX`` per byte of UTF-8, one to one, so no two names meet, not even on a disk for which ``A`` is ``a``, and none leads anywhere.
+``=XX`` per byte of UTF-8, one to one, so no two names meet, not even on a disk for which ``A`` is ``a``, and none leads
+anywhere.
 """
 
 from __future__ import annotations
