@@ -44,7 +44,9 @@ nasty = st.sampled_from(
         b"x",
     ]
 )
-long = st.tuples(st.just("flood"), st.sampled_from([1, 2]), nasty, st.sampled_from([MAX_FRAME - 1, MAX_FRAME, MAX_LINE]))
+# At the longest length a line may not be parted inside a character. Where is open for stray bytes, which are of none.
+tame = st.sampled_from([b"x", "é".encode(), "😀".encode(), b"\xff", b"\0", b"\n", b"ab\n"])
+floods = st.tuples(st.just("flood"), st.sampled_from([1, 2]), tame, st.sampled_from([3, MAX_FRAME - 1, MAX_FRAME, MAX_LINE]))
 printed = st.one_of(
     st.lists(nasty, max_size=6).map(b"".join),
     st.binary(max_size=40),
@@ -140,7 +142,7 @@ def test_any_talk_is_stored_as_it_was_however_its_file_grows_and_its_readers_cra
 @pytest.mark.fault("D8", "D10", "D12")
 @settings(max_examples=60, deadline=None)
 @given(
-    parts=st.lists(st.one_of(long, says), min_size=1, max_size=5),
+    parts=st.lists(st.one_of(floods, floods, says.filter(lambda said: said[0] != "raw")), min_size=1, max_size=5),
     more=st.integers(0, 5),
     growth=growths,
 )
