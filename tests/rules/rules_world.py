@@ -12,6 +12,7 @@ from klassd.workflows.model.states import Cause, ExecutionStatus, NodeStatus, Ru
 from klassd.workflows.model.workflow import Definition, Node
 from klassd.workflows.options import Options, RetryPolicy
 from klassd.workflows.rules.advance import Begun, Delta, Event, Start, TaskEnded, advance
+from klassd.workflows.rules.conditions import Caller
 from klassd.workflows.rules.lifecycle import Verdict
 from klassd.workflows.rules.state import NodeState, RunState
 
@@ -119,13 +120,21 @@ class Rows:
 
 
 Script = Callable[[str, int, int], tuple[Verdict, Any]]  # (node, index, attempt) -> what that attempt comes to
+Named = Callable[[str, int], dict[str, Any]]  # (node, index) -> what it gives to ctx.set_output
 
 
 class World:
     """One run with the seven properties checked at every event."""
 
-    def __init__(self, definition: Definition, script: Script, params: dict[str, Any] | None = None) -> None:
-        self.definition, self.script = definition, script
+    def __init__(
+        self,
+        definition: Definition,
+        script: Script,
+        params: dict[str, Any] | None = None,
+        named: Named = lambda node, index: {},
+        call: Caller | None = None,
+    ) -> None:
+        self.definition, self.script, self.named, self.call = definition, script, named, call
         self.specs = {each.name: each for each in definition.nodes}
         self.rows = Rows(definition, params)
         self.state = RunState.load(definition, self.rows.loaded())
@@ -138,8 +147,8 @@ class World:
     def send(self, event: Event) -> Delta:
         self.now += 1.0
         before = essence(self.state)
-        delta = advance(self.state, event, self.now)
-        assert advance(self.state, event, self.now) == delta, "not deterministic"
+        delta = advance(self.state, event, self.now, self.call)
+        assert advance(self.state, event, self.now, self.call) == delta, "not deterministic"
         assert essence(self.state) == before, "advance changed the state"
         self._check_starts(delta)
         self.state.apply(delta)
@@ -156,7 +165,8 @@ class World:
         verdict, output = self.script(*task)
         if task in self.stopping and verdict.status is not ExecutionStatus.SUCCEEDED:
             verdict, output = STOPPED, None
-        return self.send(TaskEnded(*task, verdict, output, {}))
+        outputs = self.named(*task[:2]) if verdict is SUCCESS else {}
+        return self.send(TaskEnded(*task, verdict, output, outputs))
 
     def crash(self) -> None:
         """Another owner loads the run: it must know exactly what the one before knew."""

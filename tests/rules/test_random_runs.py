@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rules_graphs import Fates, random_workflow
-from rules_world import SUCCESS, World, run_to_the_end
+from rules_world import SUCCESS, World
 
 from klassd.workflows.model.states import NodeStatus, RunStatus
-from klassd.workflows.model.workflow import Definition
 from klassd.workflows.rules import graph
 from klassd.workflows.rules.advance import Begun, Cancelled, TaskEnded
 from klassd.workflows.testing.simulation.reference import Reference
@@ -24,13 +23,13 @@ def drive(rng: Random, crashes: float) -> tuple[World, Reference]:
     definition = random_workflow(rng)
     assert graph.problems(definition) == []
     fates = Fates(rng, definition)
-    world = World(definition, fates)
+    world = fates.world()
     world.send(Begun())
     while world.live:
         world.end(rng.randrange(len(world.live)))
         if rng.random() < crashes:
             world.crash()
-    return world, Reference(definition, fates.final)
+    return world, fates.reference()
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))
@@ -40,7 +39,7 @@ def test_random_workflows_end_as_the_reference_says_whatever_the_order_and_the_c
         seed = f"{batch}/{number}"
         world, expected = drive(Random(seed), crashes=0.3)
         assert world.statuses == expected.status, seed
-        assert world.state.status is expected.run, seed
+        assert (world.state.status, world.rows.run.output) == (expected.run, expected.output), seed
         assert {name: each.next for name, each in world.state.nodes.items()} == expected.tasks, seed
 
 
@@ -49,20 +48,24 @@ def test_random_workflows_end_as_the_reference_says_whatever_the_order_and_the_c
 def test_any_workflow_ends_as_the_reference_says(rng: Random) -> None:
     world, expected = drive(rng, crashes=0.5)
     assert (world.statuses, world.state.status) == (expected.status, expected.run)
+    assert world.rows.run.output == expected.output
 
 
 def test_the_generator_reaches_every_state_and_feature() -> None:
-    statuses: set[NodeStatus] = set()
-    runs: set[RunStatus] = set()
-    retried = False
-    for number in range(GRAPHS):
-        world, _ = drive(Random(f"coverage/{number}"), crashes=0.0)
-        statuses |= set(world.statuses.values())
-        runs.add(world.state.status)
-        retried = retried or any(start.attempt > 1 for delta in world.decisions for start in delta.started)
+    worlds = [drive(Random(f"coverage/{number}"), crashes=0.0)[0] for number in range(GRAPHS)]
+    statuses = {status for world in worlds for status in world.statuses.values()}
     assert statuses >= {NodeStatus.SUCCEEDED, NodeStatus.FAILED, NodeStatus.SKIPPED, NodeStatus.OMITTED}
-    assert runs == {RunStatus.SUCCEEDED, RunStatus.FAILED}
-    assert retried
+    assert {world.state.status for world in worlds} == {RunStatus.SUCCEEDED, RunStatus.FAILED}
+    starts = [start for world in worlds for delta in world.decisions for start in delta.started]
+    assert any(start.attempt > 1 for start in starts)
+    assert any(world.rows.run.output is not None for world in worlds)
+    told = " | ".join(str(node.error) for world in worlds for node in world.state.nodes.values())
+    told += " | ".join(str(world.rows.run.error) for world in worlds)
+    for words in (
+        "is_small(value=", "gave 'yes', expected true or false", "raised KeyError", "never called ctx.set_output('rare'",
+        "params.yes was false", "0 items in params.none", "the run has no output",
+    ):  # fmt: skip
+        assert words in told, words
 
 
 @pytest.mark.fault("F13")
@@ -75,25 +78,29 @@ def test_the_same_events_always_give_the_same_decisions() -> None:
 
 @pytest.mark.parametrize("batch", range(4))
 @pytest.mark.fault("A11", "F8")
-def test_a_run_cancelled_at_any_step_starts_nothing_more_and_ends(batch: int) -> None:
+def test_a_run_cancelled_at_any_step_starts_nothing_more_and_ends_as_the_reference_says(batch: int) -> None:
     for number in range(25):
         seed = f"cancel/{batch}/{number}"
         definition = random_workflow(Random(seed))
         fates = Fates(Random(seed), definition)
-        steps = len(run_to_the_end(definition, fates).decisions)
-        for step in range(steps):
+        whole = fates.world()
+        whole.send(Begun())
+        while whole.live:
+            whole.end()
+        for step in range(len(whole.decisions)):
             for crash in (False, True):
-                _cancel_at(definition, fates, step, crash)
+                _cancel_at(fates, step, crash)
 
 
-def _cancel_at(definition: Definition, fates: Fates, step: int, crash: bool) -> None:
-    world = World(definition, fates)
+def _cancel_at(fates: Fates, step: int, crash: bool) -> None:
+    world = fates.world()
     world.send(Begun())
     for _ in range(step):
         if world.live:
             world.end()
     if world.state.status.final:
         return
+    expected = fates.reference_of_cancelled(world)
     alive = set(world.live)
     delta = world.send(Cancelled())
     world.cancelled = True
@@ -104,9 +111,8 @@ def _cancel_at(definition: Definition, fates: Fates, step: int, crash: bool) -> 
         if crash:
             world.crash()
         world.end()
-    assert world.state.status in (RunStatus.CANCELLED, RunStatus.SUCCEEDED)
-    if world.state.status is RunStatus.SUCCEEDED:
-        assert NodeStatus.CANCELLED not in world.statuses.values()
+    assert (world.statuses, world.state.status) == (expected.status, expected.run)
+    assert world.rows.run.output == expected.output
 
 
 def test_every_event_heard_twice_changes_nothing() -> None:
@@ -114,7 +120,7 @@ def test_every_event_heard_twice_changes_nothing() -> None:
         rng = Random(f"twice/{number}")
         definition = random_workflow(rng)
         fates = Fates(rng, definition)
-        world = World(definition, fates)
+        world = fates.world()
         world.send(Begun())
         heard: list[TaskEnded] = []
         while world.live:

@@ -2,8 +2,9 @@
 
 A key is ``<run>/<execution>/<name>``, under its tenant's segment where it has one: segments of ``A-Z a-z 0-9 . _ - =``, at
 most 128 characters, without a dot at either end, so that it is the same plain file or object name on every file system and
-in every object store. People may call an artifact anything: ``segment_of`` writes every other character as ``=XX`` per byte
-of UTF-8, one to one, so no two names meet and none leads anywhere.
+in every object store. People may call an artifact anything: ``segment_of`` writes capital letters and every other character as
+``=XX`` per byte of UTF-8, one to one, so no two names meet, not even on a disk for which ``A`` is ``a``, and none leads
+anywhere.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ MAX_SEGMENT = 128
 MAX_SEGMENTS = 8
 
 _SEGMENT = re.compile(r"(?!\.)[A-Za-z0-9._=-]{1,128}(?<!\.)", re.ASCII)
-_OTHER = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
-_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?=\.|$)", re.IGNORECASE | re.ASCII)  # reserved on Windows shares
+_OTHER = re.compile(r"[^a-z0-9._-]", re.ASCII)
+_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?=\.|$)", re.ASCII)  # reserved on Windows shares
 _TENANT = "tenant=3A"  # as `segment_of` writes "tenant:"
 _HEAD = 60  # of a long name's segment stays readable; "=h" and 64 digits of SHA-256 follow
 

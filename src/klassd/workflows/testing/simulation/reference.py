@@ -6,90 +6,165 @@ Deliberately written without any of the rules, to disagree with them where they 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from klassd.workflows.model.states import NodeStatus, RunStatus
-from klassd.workflows.model.workflow import All, AnyOf, Compare, Condition, Definition, Node, Not, Outcome
+from klassd.workflows.model.workflow import All, AnyOf, Call, Compare, Condition, Definition, Node, Not, Outcome, Truth
 
 S, F, X, O, C = NodeStatus.SUCCEEDED, NodeStatus.FAILED, NodeStatus.SKIPPED, NodeStatus.OMITTED, NodeStatus.CANCELLED  # noqa: E741
 BAD = (F, X, C)
 # (node, index) -> whether the task succeeds in the end (None: it was stopped), and its output
 Final = Callable[[str, int], tuple[bool | None, Any]]
+Named = Callable[[str, int], dict[str, Any]]  # (node, index) -> what it gives to ctx.set_output
+Ended = Callable[[str, int], bool]  # (node, index) -> whether the task had ended when the run was cancelled
 _OPS: dict[str, Any] = {"==": operator.eq, "<": operator.lt}
 
 
-class Reference:
-    def __init__(self, definition: Definition, final: Final) -> None:
-        self.status: dict[str, NodeStatus] = {}
-        self.values: dict[str, Any] = {}
-        self.tasks: dict[str, int] = {}
-        for node in definition.nodes:  # the generator puts needs first
-            self.tasks[node.name] = 0
-            self.status[node.name] = self._node(node, final)
-            if node.mapped and self.status[node.name] is O:
-                self.values[node.name] = []
-        handled = {
-            name for node in definition.nodes if node.when and self.status[node.name] is S for name in _failed_in(node.when)
-        }
-        unhandled = [name for name, status in self.status.items() if status is C or (status is F and name not in handled)]
-        self.run = RunStatus.FAILED if unhandled else RunStatus.SUCCEEDED
+class _Open(Exception):
+    """A node has no output, which its status explains."""
 
-    def _node(self, node: Node, final: Final) -> NodeStatus:
+
+class _Wrong(Exception):
+    """A reference that leads nowhere, or a function without an answer."""
+
+
+class Reference:
+    """``call`` answers for functions. With ``ended`` the run was cancelled at that moment."""
+
+    def __init__(
+        self,
+        definition: Definition,
+        final: Final,
+        *,
+        params: Mapping[str, Any] | None = None,
+        named: Named = lambda node, index: {},
+        call: Callable[[str, dict[str, Any]], object] | None = None,
+        ended: Ended | None = None,
+    ) -> None:
+        self._final, self._named, self._call = final, named, call
+        self._params = {name: schema["default"] for name, schema in definition.params.items() if "default" in schema}
+        self._params |= params or {}
+        self._mapped = {node.name for node in definition.nodes if node.mapped}
+        self.status: dict[str, NodeStatus] = {}
+        self._values: dict[tuple[str, str | None], Any] = {}  # by node and the name of an output, None for what it returned
+        self.tasks: dict[str, int] = {}
+        over: set[str] = set()  # nodes that have come to their end, or had when the run was cancelled
+        for node in definition.nodes:  # the generator puts needs first
+            name = node.name
+            self.tasks[name] = 0
+            self.status[name] = self._node(node) if over.issuperset(node.needs) else C
+            if ended is None or (self.status[name] is not C and all(ended(name, n) for n in range(self.tasks[name]))):
+                over.add(name)
+        self.run, self.output = self._verdict(definition, RunStatus.FAILED if ended is None else RunStatus.CANCELLED)
+
+    def _verdict(self, definition: Definition, otherwise: RunStatus) -> tuple[RunStatus, Any]:
+        succeeded = [node for node in definition.nodes if node.when and self.status[node.name] is S]
+        handled = {name for node in succeeded if node.when for name in _failed_in(node.when)}
+        if any(status is C or (status is F and name not in handled) for name, status in self.status.items()):
+            return otherwise, None
+        try:
+            return RunStatus.SUCCEEDED, self._filled(definition.returns)
+        except _Wrong:
+            return otherwise, None
+
+    def _node(self, node: Node) -> NodeStatus:
         spoken = _outcomes_in(node.when) if node.when else set()
         if any(self.status[need] in BAD for need in node.needs if need not in spoken):
             return X
-        if node.when is not None and (answer := self._holds(node.when)) is not True:
-            return O if answer is False or answer is O else X
-        fed = [value["$ref"] for name, value in node.inputs.items() if "$ref" in value and name not in node.optional]
-        if any(self.status[name] in BAD for name in fed):
-            return X
-        if any(name not in self.values for name in fed):
-            return O
-        items = self._items(node)
-        if items is None:
-            return O if self.status[node.over["$ref"]] is O else X
-        if not items:
-            if node.on_empty == "succeed":
-                self.values[node.name] = []
-            return {"omit": O, "succeed": S, "fail": F}[node.on_empty]
-        self.tasks[node.name] = len(items)
-        results = [final(node.name, index) for index in range(len(items))]
+        try:
+            if node.when is not None and not self._holds(node.when):
+                return O
+            fed = [value["$ref"] for name, value in node.inputs.items() if "$ref" in value and name not in node.optional]
+            for name in sorted(fed, key=lambda name: self.status[name] not in BAD):  # one that came to a bad end says more
+                self._output(name, None)
+            items = self._value(node.over) if node.mapped else [None]
+        except _Open as lacking:
+            return O if lacking.args[0] is O else X
+        except _Wrong:
+            return F
+        return self._tasks(node, len(items)) if items else {"omit": O, "succeed": S, "fail": F}[node.on_empty]
+
+    def _tasks(self, node: Node, count: int) -> NodeStatus:
+        self.tasks[node.name] = count
+        results = [self._final(node.name, index) for index in range(count)]
         if not all(succeeded for succeeded, _ in results):
             return C if any(succeeded is None for succeeded, _ in results) else F
-        outputs = [output for _, output in results]
-        self.values[node.name] = outputs if node.mapped else outputs[0]
+        self._keep(node, None, [output for _, output in results])
+        named = [self._named(node.name, index) for index in range(count)]
+        for key in set.intersection(*map(set, named)):
+            self._keep(node, key, [outputs[key] for outputs in named])
         return S
 
-    def _items(self, node: Node) -> list[Any] | None:
-        if not node.mapped:
-            return [None]
-        if isinstance(node.over, list):
-            return node.over
-        if node.over["$ref"] not in self.values:
-            return None
-        found: Any = self.values[node.over["$ref"]]
-        items: list[Any] = found[node.over["path"][0]] if node.over["path"] else found
-        return items
+    def _keep(self, node: Node, key: str | None, outputs: list[Any]) -> None:
+        self._values[node.name, key] = outputs if node.mapped else outputs[0]
 
-    def _holds(self, condition: Condition) -> bool | NodeStatus:
-        """True, False, or the status of the node whose missing output leaves it open."""
+    def _holds(self, condition: Condition) -> bool:
         match condition:
             case Outcome(node, is_):
                 return self.status[node] is (F if is_ == "failed" else S)
             case Compare(op, left, right):
-                name = left["$ref"]
-                return _OPS[op](self.values[name]["n"], right) if name in self.values else self.status[name]
+                return bool(_OPS[op](self._value(left), self._value(right)))
+            case Truth(value):
+                return self._value(value) is True
+            case Call(function, arguments):
+                return self._answer(function, {name: self._value(value) for name, value in arguments.items()})
             case Not(of):
-                answer = self._holds(of)
-                return answer if isinstance(answer, NodeStatus) else not answer
+                return not self._holds(of)
             case All(of) | AnyOf(of):
-                decisive = isinstance(condition, AnyOf)
-                answers = [self._holds(part) for part in of]
-                if decisive in answers:
-                    return decisive
-                return next((answer for answer in answers if isinstance(answer, NodeStatus)), not decisive)
+                return self._together(of, isinstance(condition, AnyOf))
         raise AssertionError(condition)
+
+    def _together(self, parts: tuple[Condition, ...], decisive: bool) -> bool:
+        lacking = None
+        for part in parts:
+            try:
+                if self._holds(part) is decisive:
+                    return decisive
+            except _Open as found:
+                lacking = lacking or found
+        if lacking is not None:
+            raise lacking
+        return not decisive
+
+    def _answer(self, function: str, arguments: dict[str, Any]) -> bool:
+        assert self._call is not None
+        try:
+            answer = self._call(function, arguments)
+        except Exception as error:
+            raise _Wrong from error
+        if not isinstance(answer, bool):
+            raise _Wrong
+        return answer
+
+    def _filled(self, returns: Any) -> Any:
+        """With null for what is not there."""
+        if isinstance(returns, dict) and not {"$ref", "$param"} & returns.keys():
+            return {name: self._filled(value) for name, value in returns.items()}
+        try:
+            return self._value(returns)
+        except _Open:
+            return None
+
+    def _value(self, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        found = self._params[value["$param"]] if "$param" in value else self._output(value["$ref"], value.get("output"))
+        try:
+            for part in value.get("path", ()):
+                found = found[part]
+        except (KeyError, IndexError, TypeError) as error:
+            raise _Wrong from error
+        return found
+
+    def _output(self, name: str, key: str | None) -> Any:
+        if name in self._mapped and self.tasks[name] == 0 and self.status[name] in (O, S):
+            return []  # a fan-out that had nothing to do
+        if self.status[name] is not S:
+            raise _Open(self.status[name])
+        if (name, key) not in self._values:
+            raise _Wrong
+        return self._values[name, key]
 
 
 def _parts(condition: Condition) -> list[Condition]:
