@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spooled_talk import NONCE, OPEN, PID, Listener, Talk
 
-from klassd.workflows.executors.local import spool, telling
+from klassd.workflows.executors import telling
+from klassd.workflows.executors.local import spool
 from klassd.workflows.frames import MAX_FRAME, MAX_LINE, dumps, encode
 from klassd.workflows.model.execution import Ready, Started
 from klassd.workflows.model.logs import lines_of
