@@ -26,7 +26,7 @@ demo: $(READY) ## run the samples in this terminal
 	@$(BIN)/python -m examples.demo
 
 test: $(READY) ## run the tests; TESTS=tests/rules runs a part of them
-	@$(BIN)/python -m pytest -n 2 $(TESTS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
 
 test-cluster: $(READY) ## run the tests that need a Kubernetes: KLASSD_TEST_KUBECONFIG=... KLASSD_TEST_IMAGE=... (see test-image)
 	@KLASSD_TEST_KUBECONFIG="$${KLASSD_TEST_KUBECONFIG:-$${KUBECONFIG:-$$HOME/.kube/config}}" $(BIN)/python -m pytest -m cluster tests/kubernetes
