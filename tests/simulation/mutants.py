@@ -26,6 +26,7 @@ from klassd.workflows.rules import lifecycle
 from klassd.workflows.rules.state import NodeState
 from klassd.workflows.stores.common import key_of
 from klassd.workflows.stores.memory import MemoryData, MemoryStore, _patched, _place
+from klassd.workflows.testing.simulation import cluster
 from klassd.workflows.testing.simulation.cluster import Cluster
 from klassd.workflows.wake import Wake
 
@@ -171,9 +172,19 @@ def a_run_that_was_lost_is_kept(self: Keeper) -> None:
     return None
 
 
-@mutant(Keeper, "_with_expiry")
-def orders_do_not_expire(self: Keeper, order: Order) -> Order:
+def without_expiry(self: Keeper, order: Order) -> Order:
     return order
+
+
+@contextmanager
+def orders_do_not_expire() -> Iterator[None]:
+    """In a cluster that forgets soon: where it remembers for longer than a message may be under way, that alone would do."""
+    with replaced(cluster, "TTL", SHORT_MEMORY), replaced(Keeper, "_with_expiry", without_expiry):
+        yield
+
+
+MUTANTS["orders_do_not_expire"] = orders_do_not_expire
+SHORT_MEMORY = 20.0  # seconds: longer than a lease, shorter than the longest way of a message
 
 
 # -- decided, committed, done -------------------------------------------------------------------------------------------
