@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from worker_help import PATIENCE, Runner, Template, alive, order, until
 
 from klassd.workflows import __version__
@@ -200,12 +201,18 @@ def test_a_template_ends_once_its_last_scheduler_has_gone_and_nothing_runs(make_
     assert not os.path.exists(template.path)
 
 
-def test_jobs_of_a_dead_forker_are_lost_and_said_to_be(make_template: Make) -> None:
+@pytest.mark.parametrize("stopped", [False, True], ids=["at once", "with the deaths of forker and job in one turn"])
+def test_jobs_of_a_dead_forker_are_lost_and_said_to_be(make_template: Make, stopped: bool) -> None:
     template = make_template()
     execution_id = template.launch("Stops", inputs={"how": "ignore"})
     pid = template.spool.until_said(execution_id, "ready").bodies("start")[0]["pid"]
     forker = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    if stopped:
+        os.kill(template.process.pid, signal.SIGSTOP)
     os.kill(forker, signal.SIGKILL)
+    if stopped:
+        until(lambda: not alive(pid), "the death of the job")
+        os.kill(template.process.pid, signal.SIGCONT)
     template.link.wait("ended", id=execution_id)
     until(lambda: not alive(pid), "the death of the job")
     end = template.spool.read(execution_id).end

@@ -120,7 +120,10 @@ class Supervisor:
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake_read, 4096)
         for pid, status in processes.ended():
-            self.ended(pid, status)
+            self._reaped(pid, status)
+
+    def _reaped(self, pid: int, status: int) -> None:
+        self.ended(pid, status)
 
     # -- starting -----------------------------------------------------------------------------------------------
 

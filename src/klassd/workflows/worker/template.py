@@ -280,6 +280,12 @@ class ForkingSupervisor(Supervisor):
         self._close(execution)
         self._answer(execution, number)
 
+    def _reaped(self, pid: int, status: int) -> None:
+        """A job's process is its forker's to reap; one that fell to us has lost its forker, and died of that."""
+        if execution := self._by_pid.get(pid):
+            execution.lost = True
+        self.ended(pid, status)
+
     def _forker_died(self) -> None:
         """Its children died with it: nobody can tell their exit status any more."""
         self.unwatch(self._forker.fileno())
