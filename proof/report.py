@@ -11,7 +11,7 @@ _FIGURES = {
     "attempts_killed": "attempts that were killed and told so",
     "lines": "lines of console, each there once and in order",
 }
-NAME = 44
+NAME = 46
 
 
 def of(part: Mapping[str, Any]) -> str:
@@ -31,4 +31,4 @@ def _tortured(figures: Mapping[str, Any]) -> list[str]:
 
 
 def _row(name: str, value: str) -> str:
-    return f"{name:<{NAME}}{value:>8}"
+    return f"{name:<{NAME}}{value:>10}"
