@@ -20,3 +20,7 @@ SEEDS = {
 @pytest.mark.parametrize("what", SEEDS)
 def test_what_was_wrong_stays_right(what: str) -> None:
     assert not simulate(SEEDS[what]).violations
+
+
+def test_a_scheduler_that_ends_by_itself_while_all_are_closed_holds_nobody_up() -> None:
+    assert not simulate(3529, steps=60).violations

@@ -318,10 +318,12 @@ class World:
 
     async def _close(self) -> None:
         self._ending = True
-        for replica in [replica for replica in self.replicas if not replica.process.dead]:
-            closing: Coroutine[Any, Any, None] = self._close_one(replica)
-            task = replica.process.spawn(closing, "close")
-            await asyncio.wait([task])
+        for replica in list(self.replicas):
+            if not replica.process.dead:
+                closing: Coroutine[Any, Any, None] = self._close_one(replica)
+                task = replica.process.spawn(closing, "close")
+                while not (task.done() or replica.process.dead):  # one that was asked to end before may do so meanwhile
+                    await asyncio.wait([task], timeout=1.0)
 
 
 def _no_call(name: str, arguments: dict[str, Any]) -> object:
