@@ -26,7 +26,6 @@ class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     kubeconfig: str | None = None  # path; default: the pod's own service account, then KUBECONFIG, then ~/.kube/config
     context: str | None = None  # of the kubeconfig; default: its current one
     instance: str = "klassd"  # tells the pods of one installation from those of another in the same namespace
-    callback_url: str | None = None  # where pods reach the scheduler to claim their start
     concurrency: int = 100  # executions at once
     keep: str | float = "1h"  # how long Kubernetes keeps a Job whose outcome is stored, at least 10m
     active_deadline: str | float = "24h"  # after which Kubernetes itself ends a Job without a timeout, if no scheduler does
