@@ -256,7 +256,9 @@ def test_idle_templates_are_retired_but_for_the_one_used_last(place, module, mon
             for name in ("one", "two"):
                 heard = await perform(own, place.order("Answers", module=module(name, MODULE.format(answer=1))))
                 pids.append(heard.outputs[""][1])
-            await asyncio.to_thread(wait_until, lambda: not own._routes)  # a template tells a moment later that it reaped its job
+            await asyncio.to_thread(
+                wait_until, lambda: not own._routes
+            )  # a template tells a moment later that it reaped its job
             own._templates.retire_idle()
             await asyncio.to_thread(wait_until, lambda: not os.path.exists(f"/proc/{pids[0]}"))
             again = await perform(own, place.order("Answers", module="two"))
