@@ -30,6 +30,9 @@ def test_the_embedded_store_and_the_artifacts_lie_in_the_state_directory(tmp_pat
         ("", {"KLASSD_LEASE": "soon"}, "KLASSD_LEASE"),
         ("", {"KLASSD_LEASE": "10ms"}, "at least 1 s"),
         ("", {"KLASSD_START": "teleport"}, "'fork'"),
+        ("", {"KLASSD_LISTEN": "8700"}, "listen is '8700': expected HOST:PORT"),
+        ('listen = "::1:8700"', {}, "listen is '::1:8700'"),
+        ('listen = "localhost:70000"', {}, "listen is 'localhost:70000'"),
         ('[resources."shop:Report"]\ncpu = "lots"', {}, "resources of 'shop:Report' cannot be used: Resources: cpu is 'lots'"),
         ('[resources."shop:Report"]\nmemory = 5', {}, "resources of 'shop:Report' .*Expected `str"),
         ('[resources."shop:Report"]\nram = "1Gi"', {}, "resources of 'shop:Report' .*unknown field `ram`"),
@@ -43,6 +46,14 @@ def test_a_setting_that_cannot_be_used_is_named_with_its_place(
     (tmp_path / "klassd.toml").write_text(file)
     with pytest.raises(ConfigurationError, match=expected):
         load({}, env, str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("listen", "address"),
+    [("0.0.0.0:80", ("0.0.0.0", 80)), ("[::1]:8700", ("::1", 8700)), ("klassd.local:0", ("klassd.local", 0))],
+)
+def test_where_to_listen_is_a_host_and_a_port(listen: str, address: tuple[str, int]) -> None:
+    assert load({}, {"KLASSD_LISTEN": listen}, "/").address == address
 
 
 def test_resources_are_configured_by_job(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from klassd.workflows.system import SystemClock, SystemIds, TaskSpawner
 
 if TYPE_CHECKING:
     from klassd.workflows.engine.scheduler import Scheduler
+    from klassd.workflows.server import Readiness, Server
 
 CONDITION_SECONDS = 1.0  # a condition's function decides; it does not work
 
@@ -73,6 +74,18 @@ def make_scheduler(
         artifacts=settings.artifacts_url,
         version=__version__,
     )
+
+
+def make_server(store: Store, host: str, port: int) -> tuple[Server, Readiness]:
+    """What listens already and answers once it is entered, and what it says of readiness."""
+    try:
+        from klassd.workflows.server import Readiness, Server, make_asgi
+    except ImportError as error:
+        raise ConfigurationError(
+            f"there is no HTTP server: {error}. Install what it needs: pip install 'klassd-workflows[server]'"
+        ) from error
+    readiness = Readiness(store, SystemClock())
+    return Server(make_asgi(readiness), host, port), readiness
 
 
 def call_condition(function: str, arguments: dict[str, Any]) -> object:

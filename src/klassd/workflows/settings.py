@@ -6,6 +6,7 @@ The environment is stronger than the code so that the same code moves from a lap
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -28,6 +29,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     state: str = ".klassd"  # directory of the embedded store, consoles under way and artifacts
     concurrency: int | None = None  # executions at once; default: the executor's own
     lease: float = 15.0  # seconds
+    listen: str = "127.0.0.1:8700"  # HOST:PORT of `klassd serve`
     start: str = "auto"  # local executor: "auto", "fork" or "spawn"
     queues: dict[str, int] = {}  # executions at once, by queue
     config: dict[str, Any] = {}  # what jobs see as ctx.config
@@ -39,6 +41,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def store_url(self) -> str:
         return self.store or f"sqlite:///{os.path.join(os.path.abspath(self.state), 'klassd.db')}"
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of ``listen``."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
 
     @property
     def needs(self) -> dict[str, Needs]:
@@ -56,6 +64,7 @@ _READERS: dict[str, Any] = {
     "artifacts": str,
     "executor": str,
     "state": str,
+    "listen": str,
     "start": str,
     "image": str,
     "namespace": str,
@@ -98,6 +107,7 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
 
 
 _KUBERNETES = "KLASSD_KUBERNETES_"
+_ADDRESS = re.compile(r"([^:\[\]\s]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}")
 
 
 def _of_kubernetes(env: Mapping[str, str]) -> dict[str, str]:
@@ -132,6 +142,8 @@ def _checked(said: dict[str, Any]) -> Settings:
         raise ConfigurationError(
             f"lease is {settings.lease:g} s: expected at least 1 s, or schedulers lose their runs to each other"
         )
+    if not _ADDRESS.fullmatch(settings.listen) or settings.address[1] > 65535:
+        raise ConfigurationError(f"listen is {settings.listen!r}: expected HOST:PORT, such as 127.0.0.1:8700 or [::1]:8700")
     if settings.start not in ("auto", "fork", "spawn"):
         raise ConfigurationError(f"start is {settings.start!r}: expected 'auto', 'fork' or 'spawn'")
     return settings

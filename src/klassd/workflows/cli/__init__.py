@@ -22,7 +22,7 @@ _GROUPS = (
     ("work", ("dev", "run", "enqueue")),
     ("look", ("runs", "show", "logs", "artifacts")),
     ("act", ("stop", "rerun")),
-    ("operate", ("migrate", "worker")),
+    ("operate", ("serve", "migrate", "worker")),
 )
 
 

@@ -138,6 +138,13 @@ def _rerun(parser: Parser) -> None:
     _common(parser, '{"id": ...}; with --follow the whole run')
 
 
+def _serve(parser: Parser) -> None:
+    parser.add_argument("app", nargs="?", metavar="MODULE:APP", help=_APP)
+    parser.add_argument("--host", metavar="HOST", help="listen there; default: KLASSD_LISTEN, klassd.toml, 127.0.0.1")
+    parser.add_argument("--port", type=_port, metavar="PORT", help="the same; default: 8700; 0 is any that is free")
+    _common(parser, "every line of the log as a JSON object")
+
+
 def _migrate(parser: Parser) -> None:
     _common(parser, '{"store": ..., "ready": true}')
 
@@ -152,6 +159,12 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 65535")
+    return int(text)
+
+
 _VALUES = """\
 values   name=team count=3 'ids=["dk", "se"]'    read as JSON where that fits the field, else as text"""
 _INPUTS = f"""\
@@ -159,6 +172,12 @@ _INPUTS = f"""\
 exit     0 it succeeded, 1 it failed, 2 usage or configuration, 130 interrupted
 
 Ctrl+C cancels the run and waits for it to stop; a second Ctrl+C does not wait."""
+_SERVE = """\
+routes   /healthz  200 while the process lives
+         /readyz   200 while the store answers and the lease is held, else 503
+exit     0 asked to end (SIGTERM, Ctrl+C), 1 the HTTP server ended, 2 usage or configuration, 130 a second signal
+
+The first signal: it lets go of its runs, for others to take over at once; jobs under way go on. The second: it just ends."""
 _CURSOR = "The cursor for --after stands under a list that has more."
 
 COMMANDS: dict[str, tuple[str, Callable[[Parser], None], str | None]] = {
@@ -171,6 +190,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None], str | None]] = {
     "artifacts": ("list or copy the artifacts of a run", _artifacts, None),
     "stop": ("cancel a run", _stop, None),
     "rerun": ("run again: the same definition and inputs", _rerun, None),
+    "serve": ("run the scheduler for production, with probes and an API over HTTP", _serve, _SERVE),
     "migrate": ("create or update the schema of the store", _migrate, None),
     "worker": ("execute one order; executors call this", _worker, None),
 }

@@ -132,7 +132,7 @@ class Keeper:
         self.state.apply(delta)
         begun = [self._begin_task(start, now) for start in delta.started]
         stops = [self._live[node, index] for node, index, attempt in delta.stop if self._is_live(node, index, attempt)]
-        over = delta.run is not None and delta.run.status is not None and delta.run.status.final
+        came_to = delta.run.status if delta.run and delta.run.status and delta.run.status.final else None
         change = Change(
             run_id=self.run.id,
             epoch=self.run.epoch,
@@ -143,7 +143,7 @@ class Keeper:
             logs=logs,
         )
         self.pipeline.add(
-            change, [*effects, *(effect for _, effect in begun if effect), *self._stop_effects(stops), *self._end(over)]
+            change, [*effects, *(effect for _, effect in begun if effect), *self._stop_effects(stops), *self._end(came_to)]
         )
         for live in stops:
             if live.status is ExecutionStatus.QUEUED:
@@ -155,9 +155,14 @@ class Keeper:
         """Nothing more will be decided here."""
         return self._ended
 
-    def _end(self, over: bool) -> list[Effect]:
-        self._ended = self._ended or over
-        return [lambda: self._deps.forget(self)] if over else []
+    def _end(self, status: RunStatus | None) -> list[Effect]:
+        """``status``: what the run came to; None: it goes on."""
+        self._ended = self._ended or status is not None
+        return [lambda: self._over(status)] if status is not None else []
+
+    def _over(self, status: RunStatus) -> None:
+        log.info("run %s of %s %s", self.run.id, self.run.name, status, extra={"run": self.run.id, "status": str(status)})
+        self._deps.forget(self)
 
     def drop(self) -> None:
         """Another owner has the run: let go without a trace. What runs goes on running, for the other to adopt."""
@@ -182,7 +187,7 @@ class Keeper:
             self._spawn(self._deps.executor.stop(live.id, 0.0), f"stop {live.id}")
         self._let_go()
         patch = RunPatch(status=RunStatus.FAILED, finished_at=self._deps.clock.now(), error=f"engine error: {error!r}")
-        self.pipeline.add(Change(run_id=self.run.id, epoch=self.run.epoch, run=patch), self._end(True))
+        self.pipeline.add(Change(run_id=self.run.id, epoch=self.run.epoch, run=patch), self._end(RunStatus.FAILED))
 
     def _spoil(self, error: Exception) -> None:
         """What was decided holds something that no store can hold."""

@@ -136,6 +136,11 @@ class Scheduler:
             log.warning("the store did not take everything within %g s; the next owner goes on from what it has", FLUSH)
 
     @property
+    def holds_lease(self) -> bool:
+        """Whether it may act at this moment."""
+        return self._lease.safe
+
+    @property
     def kept(self) -> int:
         """Runs owned at this moment."""
         return len(self._keepers)
@@ -213,6 +218,8 @@ class Scheduler:
             self._refuse(loaded, error)
             return
         self._keepers[loaded.run.id] = keeper
+        run, verb = loaded.run, "begins" if loaded.run.epoch == 1 else "goes on here"
+        log.info("run %s of %s %s", run.id, run.name, verb, extra={"run": run.id, "status": str(run.status)})
         try:
             keeper.begin()
         except Exception as error:
