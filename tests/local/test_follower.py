@@ -4,7 +4,7 @@ from local_help import Writer
 
 from klassd.workflows.executors.local import follower
 from klassd.workflows.executors.local.follower import Watch, Watches, follow
-from klassd.workflows.model.execution import Finished, Output, Started
+from klassd.workflows.model.execution import Finished, Output, Reached, Started
 from klassd.workflows.testing.executors import run
 
 
@@ -21,7 +21,7 @@ def test_what_was_said_while_its_supervisor_was_asked_for_is_told_before_the_end
         return False
 
     first, last = run(lambda: told(writer.spool(), ended_just_now))
-    assert [type(each) for each in first + last] == [Started, Output, Finished]
+    assert [type(each) for each in first + last] == [Started, Reached, Output, Finished]
     assert last[-1].end
 
 
@@ -34,7 +34,7 @@ def test_an_execution_that_is_over_is_one_batch_and_asks_nobody(tmp_path):
         raise AssertionError("its supervisor was asked for")
 
     (batch,) = run(lambda: told(writer.spool(), never))
-    assert [type(each) for each in batch] == [Started, Output, Finished]
+    assert [type(each) for each in batch] == [Started, Reached, Output, Finished]
 
 
 def test_the_first_look_waits_for_the_end_of_a_short_job_but_not_beyond_it(tmp_path, monkeypatch):
@@ -58,7 +58,7 @@ def test_the_first_look_waits_for_the_end_of_a_short_job_but_not_beyond_it(tmp_p
         return await told(writer.spool(), None, reported, watches)
 
     (batch,) = run(check)
-    assert [type(each) for each in batch] == [Started, Output, Finished]
+    assert [type(each) for each in batch] == [Started, Reached, Output, Finished]
 
 
 def test_news_that_come_while_nobody_waits_are_not_lost():

@@ -9,8 +9,9 @@ from local_help import NONCE, Writer
 from klassd.workflows.executors import telling
 from klassd.workflows.executors.local.spool import PORTION
 from klassd.workflows.frames import encode
-from klassd.workflows.model.execution import Finished, Output, Progress, Ready, Started
+from klassd.workflows.model.execution import Finished, Output, Progress, Reached, Ready, Started
 from klassd.workflows.model.logs import lines_of
+from klassd.workflows.model.phases import Phases
 
 
 def texts(told):
@@ -33,8 +34,9 @@ def test_a_trivial_execution_is_one_batch(tmp_path):
     writer.say("val", k="", p='k"')
     writer.say("end", **writer.end([("", b'"ok"')]))
     spool = writer.spool()
-    started, ready, progress, output, finished = spool.read()
+    started, ready, reached, progress, output, finished = spool.read()
     assert started == Started(at=2.0, version="9.9", pid=3)
+    assert reached == Reached(phases=Phases(first_line=3.0))
     assert (ready, progress) == (Ready(at=5.0), Progress(bars={"": {"at": 1}}))
     assert (output.chunk.first_seq, output.chunk.first_line, output.chunk.lines) == (2, 1, 1)
     assert finished.outputs == {"": b'"ok"'} and finished.end.result == "success" and finished.at == 99.0
@@ -63,7 +65,7 @@ def test_however_a_file_grows_each_line_is_told_once(tmp_path_factory, cuts, lin
         at = max(at, cut)
         told += spool.read()
     assert texts(told) == lines
-    assert [type(t) for t in told if not isinstance(t, Output)] == [Started, Finished]
+    assert [type(t) for t in told if not isinstance(t, Output)] == [Started, *([Reached] if lines else []), Finished]
 
 
 @given(numbers=st.lists(st.integers(1, 5), min_size=1, max_size=20), chunk=st.integers(40, 400), stop=st.integers(0, 19))

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from klassd.workflows.catalog import Catalog
     from klassd.workflows.client import Client
     from klassd.workflows.engine.scheduler import Scheduler
+    from klassd.workflows.model.description import Description
+    from klassd.workflows.model.run import Execution
     from klassd.workflows.ports import Executor, Store
     from klassd.workflows.settings import Settings
 
@@ -122,6 +124,22 @@ class App:
 
         return make_store(self.settings.store_url)
 
+    def executor(self) -> Executor:
+        """The one that was given, else a new, unopened one as the settings say."""
+        from klassd.workflows.composition import make_executor
+
+        return self._executor or make_executor(self.settings)
+
+    async def describe(self, execution: Execution) -> Description | None:
+        """The execution as its executor sees it at this moment: state, conditions, events. None: it was launched somewhere
+        else than this app would, or its executor tells no more. Raises ``OSError`` where there is no answer."""
+        from klassd.workflows.ports import Describes
+
+        executor = self.executor()
+        if execution.place != executor.place or not isinstance(executor, Describes):
+            return None
+        return await executor.describe(execution)
+
     @asynccontextmanager
     async def client(self, store: Store | None = None) -> AsyncIterator[Client]:
         """``async with app.client() as client``: enqueue, look, stop. ``store``: one to share with a scheduler here."""
@@ -139,10 +157,10 @@ class App:
         ``only``: just these runs; ``queues``: just runs of these queues. Leaving it lets go of the runs for another
         scheduler; jobs under way go on undisturbed.
         """
-        from klassd.workflows.composition import check_artifacts, make_executor, make_scheduler
+        from klassd.workflows.composition import check_artifacts, make_scheduler
 
         settings = self.settings
-        executor = self._executor or make_executor(settings)
+        executor = self.executor()
         await check_artifacts(settings.artifacts_url, executor)
         own = store or self.store()
         await own.open()

@@ -9,7 +9,9 @@ is the order's 32 hexadecimal digits: a line without it is plain output of somet
 Kinds, in the order a worker says them:
 
     hello  {"v": version, "x": execution id, "boot": ..., "pid": ..., "start": ..., "sock": ...}   the supervisor; once, first
+           "born" besides, where it was started for this execution: when, in seconds since the epoch
     start  {"pid": ..., "start": ...}                                  the job's process exists
+    begin  {}                                                          its code is imported; only where a fork did not have it
     out    raw text of fd 1 or 2; log: a record of ctx.log or logging  (their JSON is what model.logs stores)
     prog   {"b": {name: {"at":, "of":, "text":}}}                      the latest of each bar, at most ten frames a second
     ready  {}                                                          a service can be used

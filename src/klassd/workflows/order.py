@@ -65,4 +65,5 @@ class End(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     outputs: dict[str, tuple[int, str]] = {}  # manifest: name ("" is the return value) -> (bytes of JSON, crc32 as hex)
     warnings: tuple[str, ...] = ()
     started_at: float = 0.0
+    returned_at: float = 0.0  # the job's run came back, or raised; 0: it did not
     finished_at: float = 0.0

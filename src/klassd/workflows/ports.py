@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
+from klassd.workflows.model.description import Description
 from klassd.workflows.model.execution import Told
 from klassd.workflows.model.logs import LogLine
 from klassd.workflows.model.page import Counts, ExecutionQuery, Page, RunQuery
@@ -231,4 +232,18 @@ class LeavesBehind(Protocol):
 
     async def unreaped(self) -> Sequence[str]:
         """Executions of which there is something to reap, whether they have ended or not."""
+        ...
+
+
+@runtime_checkable
+class Describes(Protocol):
+    """What an executor may offer besides ``Executor``, for people who look. Of an executor that was not opened, too."""
+
+    def commands(self, execution: Execution) -> Sequence[str]:
+        """What to type in a shell to look further. Asks nobody. ``execution`` was launched at this executor's place."""
+        ...
+
+    async def describe(self, execution: Execution) -> Description:
+        """The execution as the outside shows it now. Raises ``OSError`` where there is no answer, ``KlassdError`` where there
+        is one that does not help."""
         ...

@@ -94,7 +94,10 @@ def _runs(parser: Parser) -> None:
 
 def _show(parser: Parser) -> None:
     parser.add_argument("run", nargs="?", default="last", metavar="RUN", help=f"{_RUN_ID} (last)")
-    parser.add_argument("--node", metavar="NODE", help="only this node, with every item, attempt and traceback")
+    parser.add_argument(
+        "--node", metavar="NODE[#ITEM]", help="only this node, or this item of it, with every attempt, traceback and timeline"
+    )
+    parser.add_argument("--events", action="store_true", help="ask the cluster for the events, however it went")
     _common(parser, "the run as one JSON document")
 
 
@@ -185,7 +188,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None], str | None]] = {
     "run": ("run a job or workflow in the foreground, with its console", _run, _INPUTS),
     "enqueue": ("put a job or workflow in the queue for a scheduler", _enqueue, _VALUES),
     "runs": ("list runs, the newest first", _runs, _CURSOR),
-    "show": ("show a run: nodes, attempts, causes, outputs, and what it waits for", _show, None),
+    "show": ("show a run: nodes, attempts, causes, outputs, where the time went, and what it waits for", _show, None),
     "logs": ("print the console of a run or of one execution", _logs, None),
     "artifacts": ("list or copy the artifacts of a run", _artifacts, None),
     "stop": ("cancel a run", _stop, None),

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from klassd.workflows.cli.outside import Outside
 from klassd.workflows.cli.style import iso
 from klassd.workflows.client import NodeView, RunView
 from klassd.workflows.model.logs import LogLine
 from klassd.workflows.model.run import Execution, Run
+from klassd.workflows.rules.timeline import Step, begun_late, timeline
 
 
 def emit(document: object) -> None:
@@ -20,8 +23,9 @@ def emit(document: object) -> None:
     sys.stdout.flush()
 
 
-def run_document(view: RunView) -> dict[str, Any]:
-    return {**run_head(view.run), "nodes": {node.name: _node(node) for node in view.nodes}}
+def run_document(view: RunView, outside: Mapping[str, Outside] | None = None) -> dict[str, Any]:
+    """``outside``: by execution, what was asked of the cluster."""
+    return {**run_head(view.run), "nodes": {node.name: _node(view.run, node, outside or {}) for node in view.nodes}}
 
 
 def run_head(run: Run) -> dict[str, Any]:
@@ -46,11 +50,11 @@ def run_head(run: Run) -> dict[str, Any]:
     }
 
 
-def _node(node: NodeView) -> dict[str, Any]:
+def _node(run: Run, node: NodeView, outside: Mapping[str, Outside]) -> dict[str, Any]:
     said: dict[str, Any] = {"status": str(node.status), "output": node.output, "error": node.error, "attempts": node.attempts}
     if node.node.mapped:
         said["items"] = [_item(node, execution) for execution in node.latest]
-    said["executions"] = [_execution(execution) for execution in node.executions]
+    said["executions"] = [_execution(run, execution, outside.get(execution.id)) for execution in node.executions]
     return said
 
 
@@ -65,8 +69,8 @@ def _item(node: NodeView, execution: Execution) -> dict[str, Any]:
     }
 
 
-def _execution(execution: Execution) -> dict[str, Any]:
-    return {
+def _execution(run: Run, execution: Execution, outside: Outside | None) -> dict[str, Any]:
+    said = {
         "id": execution.id,
         "index": execution.index,
         "attempt": execution.attempt,
@@ -81,7 +85,28 @@ def _execution(execution: Execution) -> dict[str, Any]:
         "started_at": iso(execution.started_at),
         "finished_at": iso(execution.finished_at),
         "lines": execution.log_lines,
+        "place": execution.place,
+        "located": execution.located,
+        "phases": {name: iso(at) for name, at in msgspec.structs.asdict(execution.phases).items() if at is not None},
+        "timeline": [_step(step) for step in timeline(execution, begun_late(run, execution))],
     }
+    return said if outside is None else said | {"outside": _outside(outside)}
+
+
+def _step(step: Step) -> dict[str, Any]:
+    seconds = None if step.end is None else round(step.end - step.begin, 6)
+    return {"step": step.name, "begin": iso(step.begin), "end": iso(step.end), "seconds": seconds, "vague": step.vague}
+
+
+def _outside(outside: Outside) -> dict[str, Any]:
+    described = outside.description
+    said: dict[str, Any] = {"commands": list(outside.commands), "problem": outside.problem or None}
+    if described is None:
+        return said
+    shown = msgspec.structs.asdict(described) | {"phases": msgspec.to_builtins(described.phases)}
+    shown["phases"] = {name: iso(at) for name, at in shown["phases"].items()}
+    shown["events"] = [msgspec.structs.asdict(event) | {"at": iso(event.at)} for event in described.events]
+    return said | shown
 
 
 def line_document(execution: Execution, line: LogLine) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from klassd.workflows.app import App
 from klassd.workflows.cli.problems import Problem
 from klassd.workflows.cli.target import canonical, load_app
 from klassd.workflows.client import Client
-from klassd.workflows.composition import make_client, make_store
-from klassd.workflows.ports import Store
+from klassd.workflows.composition import make_client, make_executor, make_store
+from klassd.workflows.ports import Executor, Store
 from klassd.workflows.settings import Settings, load
 
 NO_APP = "name it (MODULE:APP, such as hello:app for app = App(...) in hello.py), or set KLASSD_APP, or app in klassd.toml"
@@ -51,6 +51,12 @@ async def reading_client(args: Namespace) -> AsyncIterator[Client]:
     _must_exist(url)
     async with make_client(make_store(url)) as client:
         yield client
+
+
+def app_executor() -> Executor:
+    """As the settings say, or the app that they name."""
+    settings = load()
+    return load_app(settings.app).executor() if settings.app else make_executor(settings)
 
 
 def reading_url(args: Namespace) -> str:

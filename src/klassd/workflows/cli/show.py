@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import shutil
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+
+import msgspec
 
 from klassd.workflows.cli.document import emit, run_document
 from klassd.workflows.cli.lines import Labels
 from klassd.workflows.cli.logs import node_named
 from klassd.workflows.cli.opening import reading_client
-from klassd.workflows.cli.problems import OK
+from klassd.workflows.cli.outside import Outside, look
+from klassd.workflows.cli.outside import lines as outside_lines
+from klassd.workflows.cli.problems import OK, Problem
 from klassd.workflows.cli.style import BOLD, DIM, RED, Paint, ago, clock_time, duration, paint_for
-from klassd.workflows.cli.text import harmless
+from klassd.workflows.cli.text import hanging, harmless
+from klassd.workflows.cli.timeline import Timeline
 from klassd.workflows.cli.waits import Waits
 from klassd.workflows.cli.words import artifacts_in, cause_text, memory_text, node_took, one_line, took, value_text, why_not_run
 from klassd.workflows.client import NodeView, RunView
@@ -25,25 +30,52 @@ ITEMS = 5  # items of a fan-out that are shown unless its node is asked for: tho
 
 
 def command(args: Namespace) -> int:
-    view = asyncio.run(_view(args))
-    if args.node:
-        view.nodes = [node_named(view, args.node)]
+    view, outside = asyncio.run(_look(args))
     if args.json:
-        emit(run_document(view))
+        emit(run_document(view, outside))
     else:
-        for line in Page(view, paint_for(), SystemClock().now(), args.node is not None).lines():
+        for line in Page(view, outside, paint_for(), SystemClock().now(), args).lines():
             print(line)
     return OK
 
 
-async def _view(args: Namespace) -> RunView:
+async def _look(args: Namespace) -> tuple[RunView, dict[str, Outside]]:
     async with reading_client(args) as client:
-        return await client.view(await client.resolve_id(args.run))
+        view = await client.view(await client.resolve_id(args.run))
+    if args.node:
+        view.nodes = [_chosen(view, args.node)]
+    shown = list(drawn(view, args.node is not None))
+    if args.events:
+        shown = shown or [each for node in view.nodes for each in node.latest]
+    return view, await look(shown, args.events)
+
+
+def _chosen(view: RunView, text: str) -> NodeView:
+    """A node, or one item of it."""
+    name, _, index = text.rpartition("#")
+    if not name or not index.isdecimal():
+        return node_named(view, text)
+    node = node_named(view, name)
+    executions = [each for each in node.executions if each.index == int(index)]
+    if not executions:
+        raise Problem(f"{name} has no item {index}", f"it has {node.items or 0} items, counted from 0")
+    return msgspec.structs.replace(node, executions=executions)
+
+
+def drawn(view: RunView, whole: bool) -> Iterator[Execution]:
+    """Executions whose time is drawn: where there are few. ``whole``: one node was asked for."""
+    if len(view.nodes) != 1:
+        return
+    (node,) = view.nodes
+    if not node.node.mapped or len(node.latest) == 1:
+        yield from node.executions if whole else node.latest
 
 
 class Page:
-    def __init__(self, view: RunView, paint: Paint, now: float, whole: bool) -> None:
-        self._view, self._paint, self._now, self._whole = view, paint, now, whole
+    def __init__(self, view: RunView, outside: Mapping[str, Outside], paint: Paint, now: float, args: Namespace) -> None:
+        self._view, self._paint, self._now = view, paint, now
+        self._whole, self._asked = args.node is not None, args.events
+        self._outside, self._drawn = outside, {execution.id for execution in drawn(view, self._whole)}
         self._labels = Labels(view.definition, paint)
         self._waits = Waits(view, now)
         self._width = max(60, shutil.get_terminal_size((120, 24)).columns)
@@ -64,6 +96,9 @@ class Page:
             yield self._paint(f"console    klassd logs {self._view.run.id}", DIM)
         if any(next(artifacts_in([each.output, each.outputs]), None) for each in executions):
             yield self._paint(f"artifacts  klassd artifacts {self._view.run.id}", DIM)
+        commands = dict.fromkeys(command for each in self._outside.values() for command in each.commands[:1])
+        for command in commands:
+            yield self._paint(f"cluster    {command}", DIM)
 
     def _head(self) -> Iterator[str]:
         run, paint = self._view.run, self._paint
@@ -98,16 +133,22 @@ class Page:
         label = self._labels.name(node.name)
         paint = self._paint
         head = f"{paint.symbol(node.status)} {paint(f'{label:<{self._name_width}}', self._labels.colour(node.name))}"
-        yield f"{head}  {node.status}{self._node_facts(node)}".rstrip()
+        waits = "" if node.status in (NodeStatus.SKIPPED, NodeStatus.OMITTED) else self._waits.of_node(node)
+        room = self._width - self._name_width - len(node.status) - 6
+        if len(waits) <= room:
+            yield f"{head}  {node.status}{self._node_facts(node, waits)}".rstrip()
+        else:
+            yield f"{head}  {node.status}"
+            yield from (paint(line, DIM) for line in hanging("    waits  ", waits, self._width))
         if node.node.mapped:
             yield from self._items(node)
         else:
             yield from self._attempts(node, node.executions, indent="    ")
 
-    def _node_facts(self, node: NodeView) -> str:
+    def _node_facts(self, node: NodeView, waits: str) -> str:
         if node.status in (NodeStatus.SKIPPED, NodeStatus.OMITTED):
             return self._paint(f": {why_not_run(self._view, node)}", DIM)
-        if waits := self._waits.of_node(node):
+        if waits:
             return self._paint(f": {waits}", DIM)
         passed = duration(node_took(node, self._now))
         items = f", {node.items} items" if node.items is not None else ""
@@ -157,6 +198,17 @@ class Page:
         if self._whole and execution.detail:
             for line in execution.detail.rstrip().splitlines():
                 yield f"{indent}{self._paint(harmless(line, colours=False), DIM)}"
+        yield from self._course(execution, indent)
+
+    def _course(self, execution: Execution, indent: str) -> Iterator[str]:
+        """Where it was and what took its time, and what its cluster says."""
+        width = self._width - len(indent)
+        if execution.id in self._drawn:
+            yield from (
+                f"{indent}{line}" for line in Timeline(self._view.run, execution, self._paint, self._now, width).lines()
+            )
+        if outside := self._outside.get(execution.id):
+            yield from (f"{indent}{line}" for line in outside_lines(outside, self._paint, width, self._asked))
 
 
 def _interest(execution: Execution) -> tuple[int, int]:

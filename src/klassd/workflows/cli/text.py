@@ -47,6 +47,15 @@ def shorten(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"
 
 
+def hanging(label: str, text: str, width: int, rows: int = 100) -> list[str]:
+    """Text as a paragraph behind its label, at most so many lines."""
+    from textwrap import wrap
+
+    plain = harmless(" ".join(text.split()), colours=False)
+    lines = wrap(plain, max(30, width - len(label)), max_lines=rows, placeholder=" …") or [""]
+    return [f"{label if number == 0 else ' ' * len(label)}{line}" for number, line in enumerate(lines)]
+
+
 def without_password(url: str) -> str:
     """A store's URL as it may be shown."""
     return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url)

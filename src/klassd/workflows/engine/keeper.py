@@ -17,11 +17,23 @@ from typing import Any
 import msgspec
 
 from klassd.workflows.crashes import mark
+from klassd.workflows.engine.course import Course
 from klassd.workflows.engine.dispatch import Dispatcher, Gate
 from klassd.workflows.engine.lease import Lease
 from klassd.workflows.engine.pipeline import Effect, Pipeline
 from klassd.workflows.errors import LaunchDelayed, LaunchRefused, StoreError
-from klassd.workflows.model.execution import Exit, Finished, Output, Progress, Ready, Started, Told, Waiting
+from klassd.workflows.model.execution import (
+    Exit,
+    Finished,
+    Located,
+    Output,
+    Progress,
+    Reached,
+    Ready,
+    Started,
+    Told,
+    Waiting,
+)
 from klassd.workflows.model.run import Change, Execution, ExecutionPatch, LoadedRun, LogChunk, RunPatch, execution_id
 from klassd.workflows.model.states import Cause, ExecutionStatus, RunStatus
 from klassd.workflows.model.workflow import Definition, Node
@@ -81,6 +93,7 @@ class Live:
     gone: str = ""  # why it cannot be followed any more
     waiting: str | None = None  # why it was not started yet, as far as is known
     late: bool = False  # its start deadline passed
+    course: Course = field(default_factory=Course)
     bars: dict[str, Any] = field(default_factory=dict)
     following: Spawned | None = None
     launched: asyncio.Event = field(default_factory=asyncio.Event)
@@ -267,6 +280,7 @@ class Keeper:
             started_at=execution.started_at,
             bars=execution.progress,
             waiting=execution.waiting,
+            course=Course(execution.located, execution.phases),
             stop_requested=execution.status is ExecutionStatus.STOPPING,
         )
         self._live[live.task] = live
@@ -389,6 +403,7 @@ class Keeper:
     def _heard(self, live: Live, batch: Sequence[Told]) -> None:
         if not self._current(live):
             return
+        live.course.hear(batch)
         said: dict[str, Any] = {}
         logs: list[tuple[str, LogChunk]] = []
         finished: Finished | None = None
@@ -405,7 +420,7 @@ class Keeper:
             elif isinstance(told, Finished):
                 finished = told
             else:
-                assert isinstance(told, Ready)
+                assert isinstance(told, Ready | Located | Reached)
         if finished:
             self._finish(live, finished, said, tuple(logs))
         elif said or logs:
@@ -518,7 +533,9 @@ class Keeper:
         return Change(run_id=self.run.id, epoch=self.run.epoch, updated=updated, logs=logs)
 
     def _patch(self, live: Live, **said: Any) -> ExecutionPatch:
-        return ExecutionPatch(id=live.id, node=live.task[0], index=live.task[1], attempt=live.attempt, **said)
+        return ExecutionPatch(
+            id=live.id, node=live.task[0], index=live.task[1], attempt=live.attempt, **live.course.news(), **said
+        )
 
     def _release(self, live: Live) -> None:
         if live.inside:

@@ -8,15 +8,17 @@ from typing import Any
 import msgspec
 
 from klassd.workflows.frames import Frame
-from klassd.workflows.model.execution import Exit, Finished, Output, Progress, Ready, Started, Told
+from klassd.workflows.model.execution import Exit, Finished, Output, Progress, Reached, Ready, Started, Told
+from klassd.workflows.model.phases import Phases
 from klassd.workflows.model.run import LogChunk
 from klassd.workflows.order import End
 
 CHUNK = 256 * 1024  # bytes of records in one chunk, about: a row of the store
 
 
-class _Version(msgspec.Struct, frozen=True):
+class _Hello(msgspec.Struct, frozen=True):
     v: str
+    born: float | None = None
 
 
 class _Said(msgspec.Struct, frozen=True):
@@ -35,7 +37,7 @@ class _Lines(msgspec.Struct, frozen=True):
     cut: int | None = None
 
 
-_version = msgspec.json.Decoder(_Version).decode
+_hello = msgspec.json.Decoder(_Hello).decode
 _said = msgspec.json.Decoder(_Said).decode
 _lines = msgspec.json.Decoder(_Lines).decode
 _end = msgspec.json.Decoder(End).decode
@@ -52,6 +54,7 @@ class Telling:
         self._version = ""
         self._cut = False
         self._values: dict[str, list[str]] = {}
+        self._reached: dict[str, float] = {}
         self._t_us = 0
         self.finished = False
         self._clear()
@@ -72,6 +75,9 @@ class Telling:
     def batch(self) -> list[Told]:
         self._end_chunk()
         told = self._events
+        if self._reached:
+            told.append(Reached(phases=Phases(**self._reached)))
+            self._reached = {}
         if self._bars:
             told.append(Progress(bars=self._bars))
         told += self._outputs
@@ -89,9 +95,16 @@ class Telling:
         elif kind == "end":
             self.end(_end(body))
         elif kind == "hello":
-            self._version = _version(body).v
+            self._greet(_hello(body))
+        elif kind == "begin":
+            self._reached["imported"] = self._t_us / 1e6
         elif kind in ("start", "ready", "prog", "val"):
             self._event(kind, _said(body))
+
+    def _greet(self, hello: _Hello) -> None:
+        self._version = hello.v
+        if hello.born:
+            self._reached["process"] = hello.born
 
     def _event(self, kind: str, said: _Said) -> None:
         at = self._t_us / 1e6
@@ -110,6 +123,8 @@ class Telling:
         lines = _lines(frame.body)
         if lines.l > self._line:
             self._mark_gap(frame.seq, lines.l)
+        elif lines.l == self._line == 1 and (lines.n or lines.m):
+            self._reached["first_line"] = self._t_us / 1e6
         self._add(frame.seq, frame.body)
         self._cut = self._cut or lines.cut is not None
         self._line = max(self._line, lines.l + lines.n + lines.m)  # a line that goes on has its number already
@@ -144,6 +159,8 @@ class Telling:
     def end(self, end: End) -> None:
         if end.lines >= self._line and not self._cut:
             self._mark_gap(self._seq, end.lines + 1)
+        if end.returned_at:
+            self._reached["returned"] = end.returned_at
         outputs = {name: "".join(pieces).encode() for name, pieces in self._values.items()}
         damaged = [name for name, (size, crc) in end.outputs.items() if not _intact(outputs.get(name), size, crc)]
         seen = Exit()

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from klassd.workflows.model.phases import Phases
 from klassd.workflows.model.run import LogChunk
 from klassd.workflows.order import End
 
@@ -24,6 +25,18 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     """It was launched and does not run yet: the latest reason why, in a short sentence."""
 
     why: str
+
+
+class Located(msgspec.Struct, frozen=True, kw_only=True):
+    """Where it is, in the words of its executor: "pod" and "node", "pid", ... Stored with whatever is stored next."""
+
+    at: dict[str, str | int]
+
+
+class Reached(msgspec.Struct, frozen=True, kw_only=True):
+    """How far it has come, as far as is news. Stored with whatever is stored next."""
+
+    phases: Phases
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,4 +68,4 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     at: float = 0.0
 
 
-Told = Waiting | Started | Ready | Output | Progress | Finished
+Told = Waiting | Located | Reached | Started | Ready | Output | Progress | Finished

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from klassd.workflows.model.phases import Phases
 from klassd.workflows.model.states import Cause, ExecutionStatus, NodeStatus, RunStatus
 
 
@@ -74,6 +75,8 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     finished_at: float | None = None
     place: str | None = None  # where it was launched: a machine's boot, a cluster's namespace
     waiting: str | None = None  # why it was not started yet, as the executor says; None once it is
+    located: dict[str, str | int] = {}  # where it is within that place: "pod" and "node" of a cluster, "pid" on a machine
+    phases: Phases = Phases()
     cause: Cause | None = None
     error: str | None = None
     detail: str | None = None  # traceback or whatever helps further
@@ -99,6 +102,8 @@ class ExecutionPatch(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: float | msgspec.UnsetType = msgspec.UNSET
     place: str | msgspec.UnsetType = msgspec.UNSET
     waiting: str | msgspec.UnsetType | None = msgspec.UNSET
+    located: dict[str, str | int] | msgspec.UnsetType = msgspec.UNSET
+    phases: Phases | msgspec.UnsetType = msgspec.UNSET
     cause: Cause | msgspec.UnsetType | None = msgspec.UNSET
     error: str | msgspec.UnsetType | None = msgspec.UNSET
     detail: str | msgspec.UnsetType | None = msgspec.UNSET

@@ -14,14 +14,16 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import msgspec
 
 from klassd.workflows import __version__
 from klassd.workflows.errors import LaunchDelayed
-from klassd.workflows.model.execution import Finished, Output, Progress, Started, Told, Waiting
+from klassd.workflows.model.execution import Finished, Located, Output, Progress, Reached, Started, Told, Waiting
 from klassd.workflows.model.logs import lines_of
+from klassd.workflows.model.phases import Phases
 from klassd.workflows.model.run import LogChunk, execution_id
 from klassd.workflows.model.states import Cause
 from klassd.workflows.order import Order
@@ -134,10 +136,22 @@ class ExecutorConformance:
 
     def test_a_job_is_started_shown_and_finished(self) -> None:
         heard = run(lambda: self._perform(order("Echo", {"text": "grüße"})))
-        assert [type(told) for told in heard.told if not isinstance(told, Waiting)] == [Started, Output, Finished]
+        besides = (Waiting, Located, Reached)
+        assert [type(told) for told in heard.told if not isinstance(told, besides)] == [Started, Output, Finished]
         assert heard.lines == ["grüße"]
         assert heard.finished.end and heard.finished.end.result == "success"
         assert heard.outputs == {"": "grüße"}
+
+    def test_how_far_it_came_is_told_before_its_end_and_in_order(self) -> None:
+        heard = run(lambda: self._perform(order("Echo", {"text": "here"})))
+        phases = Phases()
+        for told in heard.told:
+            if isinstance(told, Reached):
+                phases = told.phases.over(phases)
+        assert phases.first_line is not None and phases.returned is not None
+        slack = 1.0  # Kubernetes cuts off what is less than a second
+        marks = [at for name in Phases.__struct_fields__ if (at := getattr(phases, name)) is not None]
+        assert all(later >= earlier - slack for earlier, later in pairwise([*marks, heard.finished.at])), phases
 
     def test_outputs_too_long_for_one_frame_arrive_whole(self) -> None:
         heard = run(lambda: self._perform(order("Outputs", {"size": 10_000})))

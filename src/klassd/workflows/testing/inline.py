@@ -247,6 +247,7 @@ class InlineExecution:
             lines=self.recording.console.lines,
             outputs={name: (len(value), f"{zlib.crc32(value):08x}") for name, value in came.outputs.items()},
             started_at=self._started_at,
+            returned_at=self._clock.now() if came.result != "none" else 0.0,
             finished_at=self._clock.now(),
         )
 

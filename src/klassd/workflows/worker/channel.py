@@ -2,6 +2,7 @@
 
 One message a packet, its kind in the first byte:
 
+    I           its code is imported and its run begins
     L n JSON    a record of the console of n lines; ``l`` instead of ``L``: it goes on in the next
     E text      Python's standard error
     P JSON      bars

@@ -61,7 +61,7 @@ def _perform(order: Order, channel: Channel, context: WorkerContext, stop: _Stop
     try:
         try:
             mark("before:job")
-            value = _value(order, context, stop)
+            value = _value(order, channel, context, stop)
             mark("after:job")
         finally:
             stop.over = True
@@ -86,9 +86,11 @@ def _perform(order: Order, channel: Channel, context: WorkerContext, stop: _Stop
     return 1
 
 
-def _value(order: Order, context: WorkerContext, stop: _Stop) -> Any:
+def _value(order: Order, channel: Channel, context: WorkerContext, stop: _Stop) -> Any:
     info, instance, app = _prepare(order)
     services, close = _services(info, app)
+    if order.source not in known:
+        channel.send(b"I", ordered=False)
     pid = os.getpid()
     try:
         return _call(info, instance, context, services, stop)

@@ -30,6 +30,7 @@ class Identity:
             self.boot = file.read().strip()
         self.pid = os.getpid()
         self.start = start_time(self.pid)
+        self.born = None if socket_path else _born(self.start)
 
     def hello(self, execution_id: str) -> dict[str, object]:
         return {
@@ -40,6 +41,7 @@ class Identity:
             "pid": self.pid,
             "start": self.start,
             "sock": self.socket_path,
+            **({} if self.born is None else {"born": self.born}),
         }
 
 
@@ -50,6 +52,11 @@ def start_time(pid: int) -> int:
             return int(file.read().rpartition(b")")[2].split()[19])
     except (OSError, IndexError):
         return 0
+
+
+def _born(start: int) -> float:
+    """When a process that began ``start`` ticks after the boot did so: to 10 ms, where Kubernetes tells whole seconds."""
+    return round(time.time() - time.clock_gettime(_STEADY) + start / os.sysconf("SC_CLK_TCK"), 2)
 
 
 def claim(spool_dir: str, order: Order, identity: Identity) -> int | None:
@@ -109,6 +116,7 @@ def fitting(end: End, most: int = 3072) -> bytes:
         exit_code=end.exit_code,
         lines=end.lines,
         started_at=end.started_at,
+        returned_at=end.returned_at,
         finished_at=end.finished_at,
         warnings=(f"{len(names)} outputs are too many for one record",),
     )

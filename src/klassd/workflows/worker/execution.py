@@ -49,6 +49,7 @@ class Execution:
         self.control: socket.socket | None = None
         self.status: int | None = None
         self.started_at = time.time()
+        self.returned_at = 0.0
         self.ended_at: float | None = None
         self.leaves = False  # processes behind: it said so
         self.lost = False  # the process that made it died, and took it along
@@ -94,6 +95,7 @@ class Execution:
 
     def take_value(self, name: str, piece: str, body: bytes) -> None:
         """A piece of an output value, and the frame it will stand in when the job has succeeded."""
+        self.returned_at = self.returned_at or time.time()  # outputs are told when run is over
         data = piece.encode()
         size, crc = self.outputs.get(name, (0, 0))
         self.outputs[name] = (size + len(data), zlib.crc32(data, crc))
@@ -163,6 +165,7 @@ class Execution:
             lines=self.console.lines,
             warnings=tuple(self.warnings),
             started_at=self.started_at,
+            returned_at=self.returned_at,
             finished_at=time.time(),
         )
 

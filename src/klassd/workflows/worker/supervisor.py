@@ -295,7 +295,7 @@ class Supervisor:
             if not message:
                 self._close_control(execution)
                 return
-            if message[:1] in b"PVK":  # these have no place in the console, and no marker
+            if message[:1] in b"IPVK":  # these have no place in the console, and no marker
                 self._message(execution, message)
             else:
                 execution.messages.append(message)
@@ -323,6 +323,8 @@ class Supervisor:
             execution.take_value(piece.k, piece.p, body)
         elif kind == b"S":
             execution.say("ready", b"{}")
+        elif kind == b"I":
+            execution.say("begin", b"{}")
         elif kind in b"RX":
             self._conclude(execution, kind == b"R", body)
         elif kind == b"K":
@@ -335,6 +337,7 @@ class Supervisor:
             execution.failure = _failure(body)
         elif body:
             execution.take_value("", value := body.decode(), dumps({"k": "", "p": value}))
+        execution.returned_at = execution.returned_at or time.time()
         execution.succeeded = succeeded
         execution.effective = execution.requested
 

@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from klassd.workflows.errors import LaunchDelayed
+from klassd.workflows.errors import KlassdError, LaunchDelayed
 from klassd.workflows.executors.kubernetes import names
 from klassd.workflows.executors.kubernetes.api import CONFIG_MAPS, JOBS, PODS, Api, ApiError, Unavailable, connect, namespace
+from klassd.workflows.executors.kubernetes.describe import commands, look
 from klassd.workflows.executors.kubernetes.follower import Follower
 from klassd.workflows.executors.kubernetes.guard import guard
 from klassd.workflows.executors.kubernetes.manifest import Rendered, render
@@ -20,7 +21,9 @@ from klassd.workflows.executors.kubernetes.refusals import launch_error
 from klassd.workflows.executors.kubernetes.settings import KubernetesSettings, from_settings
 from klassd.workflows.executors.kubernetes.tombstone import tombstone
 from klassd.workflows.executors.kubernetes.view import Known, View
+from klassd.workflows.model.description import Description
 from klassd.workflows.model.execution import Exit, Finished, Told
+from klassd.workflows.model.run import Execution
 from klassd.workflows.model.states import Cause
 from klassd.workflows.order import Order
 from klassd.workflows.system import SystemClock
@@ -180,6 +183,22 @@ class KubernetesExecutor:
         except ApiError as error:
             if error.status != 404:
                 raise Unavailable(str(error)) from error
+
+    # -- for people who look ------------------------------------------------------------------------------------
+
+    def commands(self, execution: Execution) -> Sequence[str]:
+        job, pod = names.job_name(execution.id), str(execution.located.get("pod") or "")
+        return commands(self._settings, namespace(self._settings), job, pod)
+
+    async def describe(self, execution: Execution) -> Description:
+        api = self._api or connect(self._settings)
+        try:
+            return await look(api, execution)
+        except ApiError as error:
+            raise KlassdError(f"the Kubernetes API refuses to tell: {error}") from error
+        finally:
+            if api is not self._api:
+                await api.close()
 
     async def unreaped(self) -> Sequence[str]:
         _, view = self._parts

@@ -11,6 +11,7 @@ import msgspec
 
 from klassd.workflows.executors.kubernetes.api import PODS, Api, ApiError, Unavailable
 from klassd.workflows.executors.kubernetes.console import Console
+from klassd.workflows.executors.kubernetes.course import Course
 from klassd.workflows.executors.kubernetes.manifest import WORKER
 from klassd.workflows.executors.kubernetes.names import EXECUTION, NONCE, job_name, label_value
 from klassd.workflows.executors.kubernetes.seen import Seen, gone
@@ -37,12 +38,15 @@ class Follower:
         self._since = cursor
         self._telling = Telling(cursor, seq, line)
         self._console = Console(self._nonce(), seq)
+        self._course = Course(api)
         self._finished: Finished | None = None
         self._said = ""
 
     async def told(self) -> AsyncIterator[Sequence[Told]]:
         while True:
             changed, state = self._known.changed, await self._state()
+            if news := await self._course.news(self._known.last):
+                yield news
             if state.exit is not None:
                 break
             if state.running and self._finished is None:

@@ -18,11 +18,14 @@ from klassd.workflows.errors import ConfigurationError, LaunchDelayed, LaunchRef
 from klassd.workflows.executors.local import follower, identity
 from klassd.workflows.executors.local.adoption import Adoption, supervised
 from klassd.workflows.executors.local.control import Launched, Link, Refused
+from klassd.workflows.executors.local.describe import description
 from klassd.workflows.executors.local.processes import Workers
 from klassd.workflows.executors.local.spool import Spool, consoles, end_path, forbid, log_path
 from klassd.workflows.executors.local.sweep import sweep
 from klassd.workflows.executors.local.templates import Templates
+from klassd.workflows.model.description import Description
 from klassd.workflows.model.execution import Told
+from klassd.workflows.model.run import Execution
 from klassd.workflows.order import Order
 from klassd.workflows.sockets import socket_dir
 
@@ -248,6 +251,15 @@ class LocalExecutor:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(end_path(self._spools, execution_id))
         mark("after:reap")
+
+    # -- for people who look ------------------------------------------------------------------------------------
+
+    def commands(self, execution: Execution) -> Sequence[str]:
+        pid = execution.located.get("pid")
+        return () if pid is None or execution.status.final else (f"ps -o pid,stat,etime,time,rss,args -p {pid}",)
+
+    async def describe(self, execution: Execution) -> Description:
+        return description(execution, self._peek(execution.id), log_path(self._spools, execution.id))
 
     async def unreaped(self) -> Sequence[str]:
         return await asyncio.to_thread(consoles, self._spools)

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from klassd.workflows.model.phases import Phases
 from klassd.workflows.model.run import Execution, ExecutionPatch, LogChunk, NodeRow, Run, RunPatch, execution_id
 from klassd.workflows.model.states import Cause, ExecutionStatus, NodeStatus, RunStatus
 from klassd.workflows.stores.common import key_of
@@ -18,7 +19,7 @@ Row = Mapping[str, Any] | Sequence[Any]
 
 LATER, FREE, OWNED, FINAL = range(4)  # runs.stage
 
-_JSON = frozenset({"params", "tags", "output", "outputs", "warnings", "progress", "items"})
+_JSON = frozenset({"params", "tags", "output", "outputs", "warnings", "progress", "items", "located", "phases"})
 _RUN = Run.__struct_fields__
 _EXECUTION = tuple(field for field in Execution.__struct_fields__ if field != "id")  # the id follows from the key
 _COLUMNS = {"index": "item"}  # a reserved word of SQL
@@ -138,6 +139,8 @@ def execution_of(row: Sequence[Any]) -> Execution:
         values["cause"] = Cause(values["cause"])
     if "warnings" in values:
         values["warnings"] = tuple(values["warnings"])
+    if "phases" in values:
+        values["phases"] = msgspec.convert(values["phases"], Phases)
     return Execution(**values)
 
 

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from klassd.workflows.errors import Unstorable
+from klassd.workflows.model.phases import Phases
 from klassd.workflows.model.run import Change, NodeRow, RunPatch
 from klassd.workflows.model.states import Cause, ExecutionStatus, NodeStatus, RunStatus
 from klassd.workflows.testing.store_checks.bench import NOW, Bench, check, execution, patch, refusal, text_chunk
@@ -134,6 +135,8 @@ class Executions:
             started_at=NOW + 2, finished_at=NOW + 3, place="here", cause=Cause.OOM, error="e\0", detail="trace\nback",
             exit_code=-9, output={"a": 1},
             outputs={"rows": [1]}, warnings=("w",), progress={"": {"at": 1.5, "of": 3, "text": "t"}}, log_lines=12,
+            waiting="for a node", located={"pod": "report-1", "pid": 7},
+            phases=Phases(scheduled=NOW + 1.25, first_line=NOW + 2.5),
         )  # fmt: skip
         plain = execution(run_id)
         await bench.commit(run_id, started=(full, plain))
@@ -165,6 +168,15 @@ class Executions:
         assert stored == execution(
             run_id, place="here", error=None, progress={"": {"at": 1}}, status=ExecutionStatus.RUNNING, log_lines=3
         )
+
+    @check
+    async def test_a_patch_says_where_an_execution_is_and_when_it_came_how_far(self, bench: Bench) -> None:
+        run_id = await bench.running()
+        await bench.commit(run_id, started=(execution(run_id),))
+        for phases in (Phases(scheduled=NOW), Phases(scheduled=NOW, pulled=NOW + 1, returned=NOW + 2.000001)):
+            located: dict[str, str | int] = {"pod": "p", "node": "n", "pid": 1}
+            await bench.commit(run_id, updated=(patch(execution(run_id), located=located, phases=phases),))
+            assert await bench.store.get_execution(execution(run_id).id) == execution(run_id, located=located, phases=phases)
 
     @check
     async def test_a_patch_that_says_nothing_changes_nothing(self, bench: Bench) -> None:
