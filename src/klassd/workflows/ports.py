@@ -67,8 +67,9 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
 class Store(Protocol):
     """The only truth. Every method may be called from many processes at once.
 
-    Durability: ``enqueue``, ``request_cancel``, ``start_claim`` and every ``Change`` that says ``durable`` have reached the disk
-    when they return. Other changes are atomic and ordered, but a power cut may take them. Times in a lease are the store's own clock.
+    Durability: ``enqueue``, ``request_cancel``, ``start_claim`` and every ``Change`` that says ``durable`` have reached the
+    disk when they return. Other changes are atomic and ordered, but a power cut may take them. Times in a lease are the
+    store's own clock.
 
     Any verb raises ``StoreError`` when the store is unavailable: nothing of it was done, or its answer was lost; either way
     the same call may be repeated. ``Unstorable`` says that a value cannot be stored, now or ever; nothing of the call was done.
@@ -230,6 +231,16 @@ class Executor(Protocol):
 
     async def reap(self, execution_id: str) -> None:
         """Forget it; only after its outcome is stored. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class ClaimsStarts(Protocol):
+    """What an executor may offer besides ``Executor``, where more than one worker may come up for one execution."""
+
+    @property
+    def claims_starts(self) -> bool:
+        """Whether its workers claim their start with ``Order.claim`` from a process that has the store, before they run it."""
         ...
 
 

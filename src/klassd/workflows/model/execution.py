@@ -17,6 +17,7 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     message: str = ""
     exit_code: int | None = None
     signal: int | None = None
+    warnings: tuple[str, ...] = ()  # what else somebody should know of it
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
