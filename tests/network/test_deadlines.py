@@ -37,6 +37,9 @@ CLIENTS = {
         read="executors.kubernetes.api:ANSWER",
         total="executors.kubernetes.api:TOTAL",
     ),
+    "worker.start_claim": Deadlines(
+        connect="worker.start_claim:CONNECT", read="worker.start_claim:ANSWER", total="worker.start_claim:WAIT"
+    ),
     **{
         provider: Deadlines(connect=f"{provider}:CONNECT", read="artifacts.remote:ANSWER", total="artifacts.remote:RETRY_FOR")
         for provider in ("artifacts.gcs", "artifacts.s3")

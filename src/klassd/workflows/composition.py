@@ -85,7 +85,7 @@ def make_server(store: Store, host: str, port: int) -> tuple[Server, Readiness]:
             f"there is no HTTP server: {error}. Install what it needs: pip install 'klassd-workflows[server]'"
         ) from error
     readiness = Readiness(store, SystemClock())
-    return Server(make_asgi(readiness), host, port), readiness
+    return Server(make_asgi(store, readiness), host, port), readiness
 
 
 def call_condition(function: str, arguments: dict[str, Any]) -> object:

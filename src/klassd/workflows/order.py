@@ -36,11 +36,12 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     nonce: str = ""
     expires: float | None = None  # Clock.monotonic() after which nobody may start it any more: the end of the launcher's lease
     version: str = ""  # of the scheduler; a worker of another protocol refuses
+    claim: str = ""  # secret that its start is claimed with; the executor hands it over apart, for the order is no secret
     pod: PodShape | None = None  # what job, node and configuration say of the pod; for the executor, it does not travel
 
     def encoded(self) -> bytes:
         """As it travels to the worker."""
-        return msgspec.json.encode(msgspec.structs.replace(self, pod=None) if self.pod is not None else self)
+        return msgspec.json.encode(msgspec.structs.replace(self, pod=None, claim="") if self.pod or self.claim else self)
 
 
 class Error(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -16,6 +16,7 @@ from klassd.workflows.model.execution import Told
 from klassd.workflows.model.logs import LogLine
 from klassd.workflows.model.page import Counts, ExecutionQuery, Page, RunQuery
 from klassd.workflows.model.run import Change, Execution, LoadedRun, NodeRow, Run
+from klassd.workflows.model.states import StartAnswer
 from klassd.workflows.order import Order
 
 
@@ -67,8 +68,9 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
 class Store(Protocol):
     """The only truth. Every method may be called from many processes at once.
 
-    Durability: ``enqueue``, ``request_cancel`` and every ``Change`` that says ``durable`` have reached the disk when they
-    return. Other changes are atomic and ordered, but a power cut may take them. Times in a lease are the store's own clock.
+    Durability: ``enqueue``, ``request_cancel``, ``start_claim`` and every ``Change`` that says ``durable`` have reached the
+    disk when they return. Other changes are atomic and ordered, but a power cut may take them. Times in a lease are the
+    store's own clock.
 
     Any verb raises ``StoreError`` when the store is unavailable: nothing of it was done, or its answer was lost; either way
     the same call may be repeated. ``Unstorable`` says that a value cannot be stored, now or ever; nothing of the call was done.
@@ -130,6 +132,14 @@ class Store(Protocol):
         was refused because the run's epoch is another or the run is final (nothing of it was applied).
         Idempotent: executions that exist are left as they are, log chunks that exist are not repeated, and a final
         execution never changes again. A node's row replaces the one before, whose ``items`` stay where it has none."""
+        ...
+
+    # -- what workers ask for -----------------------------------------------------------------------------------
+
+    async def start_claim(self, execution_id: str, token_hash: str, started_by: str) -> StartAnswer:
+        """Whether this worker may start the execution: the first that asks, and nobody else ever. Asked again by the same, the
+        answer is the same, so a lost one costs nothing. UNKNOWN unless ``token_hash`` is among its own; OVER unless the
+        execution is starting or running and its run is not final. Reached the disk when it returns."""
         ...
 
     # -- reading ------------------------------------------------------------------------------------------------
@@ -222,6 +232,16 @@ class Executor(Protocol):
 
     async def reap(self, execution_id: str) -> None:
         """Forget it; only after its outcome is stored. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class ClaimsStarts(Protocol):
+    """What an executor may offer besides ``Executor``, where more than one worker may come up for one execution."""
+
+    @property
+    def claims_starts(self) -> bool:
+        """Whether its workers claim their start with ``Order.claim`` from a process that has the store, before they run it."""
         ...
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from klassd.workflows.crashes import mark
+from klassd.workflows.engine.arming import armed, claims_starts
 from klassd.workflows.engine.course import Course
 from klassd.workflows.engine.dispatch import Dispatcher, Gate
 from klassd.workflows.engine.lease import Lease
@@ -94,6 +95,7 @@ class Live:
     waiting: str | None = None  # why it was not started yet, as far as is known
     late: bool = False  # its start deadline passed
     course: Course = field(default_factory=Course)
+    token_hashes: tuple[str, ...] = ()  # that earlier owners have stored
     bars: dict[str, Any] = field(default_factory=dict)
     following: Spawned | None = None
     launched: asyncio.Event = field(default_factory=asyncio.Event)
@@ -281,6 +283,7 @@ class Keeper:
             bars=execution.progress,
             waiting=execution.waiting,
             course=Course(execution.located, execution.phases),
+            token_hashes=execution.token_hashes,
             stop_requested=execution.status is ExecutionStatus.STOPPING,
         )
         self._live[live.task] = live
@@ -347,7 +350,7 @@ class Keeper:
         if live.stop_requested:
             return None if live.adopted else _never_started()
         try:
-            order = self._order(live)
+            order = await self._armed(live, self._order(live))
         except inputs.ResolveError as error:
             return Finished(exit=Exit(reason=Cause.INPUT, message=str(error)), at=self._deps.clock.now())
         if live.node.options.start_deadline is not None:
@@ -373,6 +376,11 @@ class Keeper:
                 log.warning("execution %s: no answer to its launch, trying again in %g s: %s", live.id, AGAIN, error)
                 self._tell_waits(live, str(error))
                 await self._deps.clock.sleep(AGAIN)
+
+    async def _armed(self, live: Live, order: Order) -> Order:
+        if not claims_starts(self._deps.executor):
+            return order
+        return await armed(order, self._patch(live), live.token_hashes, self.run.epoch, self._deps.ids, self.pipeline)
 
     def _order(self, live: Live) -> Order:
         node, run = live.node, self.run

@@ -19,6 +19,7 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     exit_code: int | None = None
     signal: int | None = None
     memory: str = ""  # of one that was killed for it: request/limit that it had; empty: not known
+    warnings: tuple[str, ...] = ()  # what else somebody should know of it
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import msgspec
@@ -74,6 +75,8 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     started_at: float | None = None
     finished_at: float | None = None
     place: str | None = None  # where it was launched: a machine's boot, a cluster's namespace
+    token_hashes: tuple[str, ...] = ()  # of the secrets, one an owner, that its start may be claimed with: see ``hash_token``
+    started_by: str | None = None  # who claimed its start; only ``Store.start_claim`` sets it
     waiting: str | None = None  # why it was not started yet, as the executor says; None once it is
     located: dict[str, str | int] = {}  # where it is within that place: "pod" and "node" of a cluster, "pid" on a machine
     phases: Phases = Phases()
@@ -101,6 +104,7 @@ class ExecutionPatch(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float | msgspec.UnsetType = msgspec.UNSET
     finished_at: float | msgspec.UnsetType = msgspec.UNSET
     place: str | msgspec.UnsetType = msgspec.UNSET
+    token_hashes: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     waiting: str | msgspec.UnsetType | None = msgspec.UNSET
     located: dict[str, str | int] | msgspec.UnsetType = msgspec.UNSET
     phases: Phases | msgspec.UnsetType = msgspec.UNSET
@@ -119,6 +123,11 @@ class ExecutionPatch(msgspec.Struct, frozen=True, kw_only=True):
 def execution_id(run_id: str, node_ordinal: int, index: int, attempt: int) -> str:
     """Derived, not drawn: whoever decides the same attempt gives it the same id, and so the same process or pod."""
     return f"{run_id}-{node_ordinal}-{index}-{attempt}"
+
+
+def hash_token(token: str) -> str:
+    """What is stored of a secret of 256 random bits: it needs no salt, and no more than one round."""
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def execution_key(execution_id_: str) -> tuple[str, int, int, int]:
@@ -177,5 +186,5 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
             self.run
             or self.nodes
             or self.started
-            or any(p.status not in (msgspec.UNSET, ExecutionStatus.RUNNING) for p in self.updated)
+            or any(p.status not in (msgspec.UNSET, ExecutionStatus.RUNNING) or p.token_hashes for p in self.updated)
         )

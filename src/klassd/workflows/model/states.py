@@ -47,6 +47,15 @@ class ExecutionStatus(StrEnum):
         return self in _FINAL_EXECUTION
 
 
+class StartAnswer(StrEnum):
+    """What a worker is told that wants to start an execution."""
+
+    GRANTED = "granted"
+    TAKEN = "taken"  # another has started it
+    OVER = "over"  # it has ended, or is to
+    UNKNOWN = "unknown"  # there is none, or this is none of its secrets
+
+
 class Cause(StrEnum):
     """Why an execution did not succeed. A failure always names one; it is a fact, never a lost connection."""
 

@@ -186,7 +186,7 @@ def _success(end: End, exit_: Exit, given: Mapping[str, bytes]) -> Verdict:
     return Verdict(
         status=ExecutionStatus.SUCCEEDED,
         exit_code=_exit_code(end, exit_),
-        warnings=(*end.warnings, *_afterwards(end, exit_)),
+        warnings=(*end.warnings, *exit_.warnings, *_afterwards(end, exit_)),
         output=values.pop("", None),
         outputs=values,
     )
@@ -245,7 +245,7 @@ def _unsuccessful(end: End | None, exit_: Exit, cause: Cause, message: str) -> V
         memory=(exit_.memory or None) if cause is Cause.OOM else None,
         retry=_may_help(cause, end),
         infrastructure=cause in INFRASTRUCTURE or (cause is Cause.DEADLINE and _known(exit_.reason) is Cause.DEADLINE),
-        warnings=end.warnings if end else (),
+        warnings=(*(end.warnings if end else ()), *exit_.warnings),
     )
 
 

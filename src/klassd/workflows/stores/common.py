@@ -12,6 +12,7 @@ import msgspec
 from klassd.workflows.errors import Unstorable
 from klassd.workflows.model.logs import LogLine, lines_of
 from klassd.workflows.model.run import Change, Execution, ExecutionPatch, LogChunk, execution_key
+from klassd.workflows.model.states import ExecutionStatus, RunStatus, StartAnswer
 from klassd.workflows.ports import NewRun
 
 ExecutionKey = tuple[int, int, int]  # node ordinal, index, attempt: the order executions of a run are listed in
@@ -26,6 +27,22 @@ class Lease(NamedTuple):
     def live(self, now: float) -> bool:
         """Two ttl before its end it had not been granted yet: the clock was set back, and waiting for it could take hours."""
         return self.until - 2 * self.ttl <= now < self.until
+
+
+# -- starts -------------------------------------------------------------------------------------------------------------
+
+_MAY_START = (ExecutionStatus.STARTING, ExecutionStatus.RUNNING)
+
+
+def answer_start(run: RunStatus, execution: Execution, token_hash: str, started_by: str) -> StartAnswer:
+    """What ``start_claim`` says; where it is GRANTED, ``started_by`` has to be stored in the same transaction."""
+    if token_hash not in execution.token_hashes:
+        return StartAnswer.UNKNOWN
+    if execution.started_by not in (None, started_by):
+        return StartAnswer.TAKEN
+    if run.final or execution.status not in _MAY_START:
+        return StartAnswer.OVER
+    return StartAnswer.GRANTED
 
 
 # -- checks -------------------------------------------------------------------------------------------------------------

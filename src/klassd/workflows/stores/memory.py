@@ -18,9 +18,19 @@ import msgspec
 from klassd.workflows.model.logs import LogLine
 from klassd.workflows.model.page import Counts, ExecutionQuery, Page, RunQuery
 from klassd.workflows.model.run import Change, Execution, ExecutionPatch, LoadedRun, LogChunk, NodeRow, Run, execution_key
-from klassd.workflows.model.states import RunStatus
+from klassd.workflows.model.states import RunStatus, StartAnswer
 from klassd.workflows.ports import Clock, NewRun
-from klassd.workflows.stores.common import Bells, ExecutionKey, Lease, check_changes, check_runs, chunk_end, key_of, lines_from
+from klassd.workflows.stores.common import (
+    Bells,
+    ExecutionKey,
+    Lease,
+    answer_start,
+    check_changes,
+    check_runs,
+    chunk_end,
+    key_of,
+    lines_from,
+)
 from klassd.workflows.system import SystemClock
 
 SUFFIX_DEPTH = 10_000  # newest runs in which an id is looked for by its end
@@ -115,6 +125,11 @@ class MemoryStore:
             self.data.bells.ring()
         return results
 
+    # -- what workers ask for -----------------------------------------------------------------------------------
+
+    async def start_claim(self, execution_id: str, token_hash: str, started_by: str) -> StartAnswer:
+        return self.data.claim_start(execution_id, token_hash, started_by)
+
     # -- reading ------------------------------------------------------------------------------------------------
 
     async def get_run(self, run_id: str) -> Run | None:
@@ -148,11 +163,7 @@ class MemoryStore:
         return [_copy(nodes[name]) for name in sorted(nodes)]
 
     async def get_execution(self, execution_id: str) -> Execution | None:
-        try:
-            run_id, *key = execution_key(execution_id)
-        except ValueError:
-            return None
-        execution = self.data.executions.get(run_id, {}).get((key[0], key[1], key[2]))
+        execution = self.data.execution(execution_id)
         return _copy(execution) if execution else None
 
     async def list_executions(self, query: ExecutionQuery) -> Page[Execution]:
@@ -319,6 +330,23 @@ class MemoryData:
             key = key_of(patch.id, change.run_id)
             if key in rows and not rows[key].status.final:
                 rows[key] = _copy(_patched(rows[key], patch))
+
+    def execution(self, execution_id: str) -> Execution | None:
+        try:
+            run_id, *key = execution_key(execution_id)
+        except ValueError:
+            return None
+        return self.executions.get(run_id, {}).get((key[0], key[1], key[2]))
+
+    def claim_start(self, execution_id: str, token_hash: str, started_by: str) -> StartAnswer:
+        execution = self.execution(execution_id)
+        if execution is None:
+            return StartAnswer.UNKNOWN
+        answer = answer_start(self.runs[execution.run_id].status, execution, token_hash, started_by)
+        if answer is StartAnswer.GRANTED:
+            key = key_of(execution_id, execution.run_id)
+            self.executions[execution.run_id][key] = msgspec.structs.replace(execution, started_by=started_by)
+        return answer
 
     def _apply_logs(self, change: Change) -> None:
         for execution_id, chunk in change.logs:

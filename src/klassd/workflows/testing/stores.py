@@ -35,6 +35,7 @@ class StoreConformance(
     enqueueing.Cancelling,
     owning.Claiming,
     owning.Leasing,
+    owning.Starting,
     changing.Changing,
     changing.Executions,
     changing.Nodes,

@@ -19,8 +19,8 @@ from klassd.workflows.worker.claim import Identity, claim, expired, fitting, lea
 from klassd.workflows.worker.execution import Execution
 from klassd.workflows.worker.supervisor import Supervisor
 
-SUCCEEDED, FAILED, UNUSABLE = 0, 1, 2
-ORDER, ORDER_FILE = "KLASSD_ORDER", "KLASSD_ORDER_FILE"
+SUCCEEDED, FAILED, UNUSABLE, UNRUN = 0, 1, 2, 3
+ORDER, ORDER_FILE, CLAIM = "KLASSD_ORDER", "KLASSD_ORDER_FILE", "KLASSD_CLAIM_URL"
 
 
 class Unusable(Exception):
@@ -32,6 +32,9 @@ def execute(spool: str | None) -> int:
     code tells what it came to."""
     try:
         order = _order()
+        if os.environ.get(CLAIM) and (record := _unrun(order)):
+            _leave_message(record)
+            return UNRUN
         identity = Identity(__version__)
         sink = _sink(spool, order, identity)
         if problem := refuse_version(order):
@@ -66,6 +69,18 @@ def _from_file(path: str) -> bytes:
             return zlib.decompress(file.read())
     except (OSError, zlib.error) as error:
         raise Unusable(f"the order cannot be read from {path}: {error}") from None
+
+
+def _unrun(order: Order) -> bytes:
+    """Empty once its start is claimed; else the record of an execution that this process must not run."""
+    from klassd.workflows.worker.start_claim import Unrun, claim_start
+
+    try:
+        claim_start(order)
+    except Unrun as unrun:
+        sys.stderr.write(f"{unrun}\n")
+        return unrun.record
+    return b""
 
 
 def _sink(spool: str | None, order: Order, identity: Identity) -> int:

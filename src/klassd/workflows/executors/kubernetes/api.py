@@ -32,6 +32,7 @@ PAGE = 500  # objects of one answer to a list
 
 JOBS, PODS = "/apis/batch/v1/namespaces/{namespace}/jobs", "/api/v1/namespaces/{namespace}/pods"
 CONFIG_MAPS, EVENTS = "/api/v1/namespaces/{namespace}/configmaps", "/api/v1/namespaces/{namespace}/events"
+SECRETS = "/api/v1/namespaces/{namespace}/secrets"
 
 
 class ApiError(Exception):

@@ -12,7 +12,17 @@ from typing import Any
 
 from klassd.workflows.errors import KlassdError, LaunchDelayed
 from klassd.workflows.executors.kubernetes import names
-from klassd.workflows.executors.kubernetes.api import CONFIG_MAPS, JOBS, PODS, Api, ApiError, Unavailable, connect, namespace
+from klassd.workflows.executors.kubernetes.api import (
+    CONFIG_MAPS,
+    JOBS,
+    PODS,
+    SECRETS,
+    Api,
+    ApiError,
+    Unavailable,
+    connect,
+    namespace,
+)
 from klassd.workflows.executors.kubernetes.describe import commands, look
 from klassd.workflows.executors.kubernetes.follower import Follower
 from klassd.workflows.executors.kubernetes.guard import guard
@@ -62,6 +72,10 @@ class KubernetesExecutor:
     @property
     def concurrency(self) -> int:
         return self._settings.concurrency
+
+    @property
+    def claims_starts(self) -> bool:
+        return self._settings.callback is not None
 
     async def open(self) -> None:
         self._api = connect(self._settings)
@@ -206,12 +220,15 @@ class KubernetesExecutor:
         return [execution_id for execution_id, known in view.known() if known.job is not None and not known.reaped]
 
 
+_PATHS = {"ConfigMap": CONFIG_MAPS, "Secret": SECRETS}
+
+
 async def _ensure(api: Api, manifest: Mapping[str, Any], owner: Mapping[str, Any]) -> None:
     """What belongs to a Job goes with it."""
     reference = {"apiVersion": "batch/v1", "kind": "Job", "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"]}
     owned = {**manifest, "metadata": {**manifest["metadata"], "ownerReferences": [reference]}}
     try:
-        await api.create(CONFIG_MAPS, owned)
+        await api.create(_PATHS[manifest["kind"]], owned)
     except ApiError as error:
         if error.reason != "AlreadyExists":
             raise launch_error(error, api.namespace) from error

@@ -172,6 +172,7 @@ class Follower:
     def _end(self, state: Seen, exit_: Exit) -> list[Told]:
         """The worker's own word, from its console or else from its termination message, and what the cluster saw."""
         rest: list[Told] = []
+        exit_ = msgspec.structs.replace(exit_, warnings=tuple(map(_second_pod, self._known.refused)))
         if self._finished is None and (record := _record(state.record)):
             self._telling.end(record)
             rest = self._batch()
@@ -180,6 +181,10 @@ class Follower:
         heard = self._finished
         message = exit_.message or heard.exit.message
         return [*rest, msgspec.structs.replace(heard, exit=msgspec.structs.replace(exit_, message=message))]
+
+
+def _second_pod(name: str) -> str:
+    return f"Kubernetes made a second pod of this attempt, {name}: it was refused the start and ran nothing"
 
 
 def _record(message: str) -> End | None:

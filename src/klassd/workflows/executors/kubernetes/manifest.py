@@ -12,7 +12,7 @@ import msgspec
 from klassd.workflows.errors import LaunchRefused
 from klassd.workflows.executors.kubernetes import limits, names, parts
 from klassd.workflows.executors.kubernetes.defaults import DEFAULT, RESOURCES, SECURITY
-from klassd.workflows.executors.kubernetes.delivery import Delivery, deliver
+from klassd.workflows.executors.kubernetes.delivery import Delivery, both, deliver, hand_over_claim
 from klassd.workflows.executors.kubernetes.overlay import overlaid
 from klassd.workflows.executors.kubernetes.parts import said
 from klassd.workflows.executors.kubernetes.settings import KubernetesSettings
@@ -38,8 +38,10 @@ class Rendered(msgspec.Struct, frozen=True):
 def render(order: Order, settings: KubernetesSettings) -> Rendered:
     """Raises ``LaunchRefused`` with all reasons when there can be no such pod."""
     shape = settled(merge(DEFAULT, settings.shape, order.pod or PodShape()))
-    metadata = _metadata(order, shape, settings)
-    delivery = deliver(order, metadata)
+    url = settings.claim_url(order.execution_id) if order.claim else None
+    metadata = _metadata(order, shape, settings, claims=url is not None)
+    claim = hand_over_claim(order.claim, url, metadata)
+    delivery = both(deliver(order, metadata), claim)
     unpatched = _template(order, shape, metadata, delivery)
     template = reduce(overlaid, [patch for patch in shape.patches if isinstance(patch, dict)], unpatched)
     if problems := list(limits.problems(template, unpatched, settings.allow)):
@@ -47,12 +49,14 @@ def render(order: Order, settings: KubernetesSettings) -> Rendered:
     return Rendered(job=_job(order, settings, metadata, template), objects=delivery.objects)
 
 
-def _metadata(order: Order, shape: PodShape, settings: KubernetesSettings) -> dict[str, Any]:
+def _metadata(order: Order, shape: PodShape, settings: KubernetesSettings, *, claims: bool) -> dict[str, Any]:
     return said(
         name=names.job_name(order.execution_id),
         namespace=settings.namespace,
         labels=_texts(shape.labels) | names.labels(order, settings.instance),
-        annotations=names.full_names(order) | _start_deadline(order, settings),
+        annotations=names.full_names(order)
+        | _start_deadline(order, settings)
+        | ({names.CLAIM: names.REQUIRED} if claims else {}),
     )
 
 

@@ -19,6 +19,7 @@ RUN, EXECUTION, NODE, JOB = (f"{DOMAIN}/{name}" for name in ("run", "execution",
 STOPPED = f"{DOMAIN}/stopped"  # annotation of a Job that a scheduler has stopped: why
 ON_REQUEST, TOO_LATE = "on request", "start deadline"
 START_DEADLINE = f"{DOMAIN}/start-deadline"  # annotation: seconds that its pod may take to start
+CLAIM, REQUIRED = f"{DOMAIN}/start-claim", "required"  # annotation: its pods ask for the start before they run anything
 NONCE = f"{DOMAIN}/nonce"  # of the frames in the pod's console: a scheduler that takes over knows them by it
 
 

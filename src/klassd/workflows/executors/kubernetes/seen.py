@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from klassd.workflows.executors.kubernetes.manifest import WORKER
-from klassd.workflows.executors.kubernetes.names import STOPPED, TOO_LATE
+from klassd.workflows.executors.kubernetes.names import CLAIM, REQUIRED, STOPPED, TOO_LATE
 from klassd.workflows.model.execution import Exit
 from klassd.workflows.model.states import Cause
 from klassd.workflows.quantities import amount, sides
@@ -38,6 +38,7 @@ CONTAINER_REASONS: Mapping[str, Cause] = {
     "ContainerStatusUnknown": Cause.LOST,
     "DeadlineExceeded": Cause.DEADLINE,
 }
+UNRUN = 3  # exit code of a worker that did not get the start, see worker/execute.py
 CREATING = ("ContainerCreating", "PodInitializing")
 
 
@@ -71,6 +72,12 @@ def _state(pod: Mapping[str, Any]) -> Mapping[str, Any]:
             state: Mapping[str, Any] = status.get("state") or {}
             return state
     return {}
+
+
+def unrun(pod: Mapping[str, Any]) -> bool:
+    """Its worker was refused the start, or gave up asking for it: nothing of the user's was run in it."""
+    claims = (pod["metadata"].get("annotations") or {}).get(CLAIM) == REQUIRED
+    return claims and (_state(pod).get("terminated") or {}).get("exitCode") == UNRUN
 
 
 def alive(pod: Mapping[str, Any]) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
+from urllib.parse import quote
 
 import msgspec
 
@@ -13,6 +15,7 @@ from klassd.workflows.pod_shape import PodShape
 from klassd.workflows.pods import Pod
 
 LEAST_KEPT = 600.0  # seconds
+_CALLBACK = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?(/[A-Za-z0-9._~/-]*)?")
 
 Hazard = Literal["host_path", "host_network", "privileged"]
 
@@ -30,13 +33,14 @@ class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     keep: str | float = "1h"  # how long Kubernetes keeps a Job whose outcome is stored, at least 10m
     active_deadline: str | float = "24h"  # after which Kubernetes itself ends a Job without a timeout, if no scheduler does
     start_deadline: str | float | None = None  # from launch to start, for jobs that have none of their own
+    callback: str | None = None  # URL of `klassd serve` as pods reach it: then each claims its start there before it runs
     allow: tuple[Hazard, ...] = ()  # what breaks out of the isolation of a pod, and no job may have unless it stands here
     pod: Pod | None = None  # what pods look like unless the job says otherwise
     resources: Resources | Literal["unconstrained"] | None = None  # of jobs that ask for none
 
     def __post_init__(self) -> None:
         try:
-            _ = self.active_seconds, self.start_seconds, self.keep_seconds
+            _ = self.active_seconds, self.start_seconds, self.keep_seconds, self.claim_url("x")
         except ValueError as error:
             raise ConfigurationError(f"Kubernetes: {error}") from None
 
@@ -59,6 +63,16 @@ class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         if found < LEAST_KEPT:
             raise ValueError(f"keep is {self.keep!r}: expected at least {LEAST_KEPT:g} s")
         return round(found)
+
+    def claim_url(self, execution_id: str) -> str | None:
+        """Where a pod claims the start of an execution."""
+        if self.callback is None:
+            return None
+        if not _CALLBACK.fullmatch(self.callback):
+            raise ValueError(
+                f"callback is {self.callback!r}: expected http://HOST:PORT or https://HOST, where pods reach a `klassd serve`"
+            )
+        return f"{self.callback.rstrip('/')}/api/v1/executions/{quote(execution_id, safe='')}/start"
 
     @property
     def start_seconds(self) -> float | None:

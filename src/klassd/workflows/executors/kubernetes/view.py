@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from klassd.workflows.executors.kubernetes.api import JOBS, PODS, Api, ApiError, Unavailable
 from klassd.workflows.executors.kubernetes.names import EXECUTION
-from klassd.workflows.executors.kubernetes.seen import Seen, alive, gone, seen
+from klassd.workflows.executors.kubernetes.seen import Seen, alive, gone, seen, unrun
 
 log = logging.getLogger("klassd.workflows")
 
@@ -25,13 +25,13 @@ Object = Mapping[str, Any]
 
 
 class Known:
-    """One execution's objects. ``job`` and ``pods`` are what is there now, ``last`` is the first pod's latest state, even after
-    it is gone."""
+    """One execution's objects. ``job`` and ``pods`` are what is there now, ``last`` is its pod's latest state, even after it is
+    gone."""
 
     def __init__(self) -> None:
         self.job: Object | None = None
         self.pods: dict[str, Object] = {}
-        self.first = ""  # the name of its pod; a later one is another start of the same attempt
+        self.first = ""  # the name of its pod: the first one, of those that were not refused the start
         self.last: Object | None = None
         self.changed = asyncio.Event()
 
@@ -79,13 +79,23 @@ class Known:
 
     def put_pod(self, pod: Object) -> None:
         name = pod["metadata"]["name"]
+        if name not in self.pods and self.first not in ("", name):
+            log.warning("Kubernetes made a second pod of one attempt: %s beside %s", name, self.first)
         self.pods[name] = pod
-        if not self.first or _created(pod) < _created(self.last):
-            self.first = name
         if name == self.first:
             self.last = pod
-        else:
-            log.warning("Kubernetes made a second pod of one attempt: %s beside %s", name, self.first)
+        self.first, self.last = min(self._candidates(), key=_precedence)
+
+    def _candidates(self) -> Iterator[tuple[str, Object]]:
+        """By name: those that are there, and the one that was followed, though it may be gone."""
+        if self.last is not None:
+            yield self.first, self.last
+        yield from self.pods.items()
+
+    @property
+    def refused(self) -> list[str]:
+        """The pods that were refused the start, beside the one that is followed."""
+        return [name for name, pod in self.pods.items() if name != self.first and unrun(pod)]
 
     def drop_pod(self, pod: Object) -> None:
         name = pod["metadata"]["name"]
@@ -98,8 +108,10 @@ class Known:
         changed.set()
 
 
-def _created(pod: Object | None) -> str:
-    return str(pod["metadata"].get("creationTimestamp") or "") if pod else ""
+def _precedence(named: tuple[str, Object]) -> tuple[bool, str]:
+    """One that did not get the start has nothing to tell of the attempt, unless there is no other."""
+    _, pod = named
+    return unrun(pod), str(pod["metadata"].get("creationTimestamp") or "")
 
 
 class View:

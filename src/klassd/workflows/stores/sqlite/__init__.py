@@ -18,6 +18,7 @@ from typing import TypeVar
 from klassd.workflows.model.logs import LogLine
 from klassd.workflows.model.page import Counts, ExecutionQuery, Page, RunQuery
 from klassd.workflows.model.run import Change, Execution, LoadedRun, NodeRow, Run
+from klassd.workflows.model.states import StartAnswer
 from klassd.workflows.ports import Clock, NewRun
 from klassd.workflows.stores.common import Bells, check_changes, check_runs
 from klassd.workflows.stores.sqlite import reading, transaction
@@ -120,6 +121,11 @@ class SqliteStore:
         check_changes(changes)
         prepared = list(map(transaction.prepare_change, changes))
         return await self._write(lambda t: transaction.commit(t, prepared), durable=any(c.durable for c in changes))
+
+    # -- what workers ask for -----------------------------------------------------------------------------------
+
+    async def start_claim(self, execution_id: str, token_hash: str, started_by: str) -> StartAnswer:
+        return await self._write(lambda t: transaction.start_claim(t, execution_id, token_hash, started_by), durable=True)
 
     # -- reading ------------------------------------------------------------------------------------------------
 

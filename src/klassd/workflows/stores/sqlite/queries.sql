@@ -156,6 +156,11 @@ UPDATE executions SET {assignments}
 WHERE run_id = :run_id AND ordinal = :ordinal AND item = :index AND attempt = :attempt
 AND status NOT IN ('succeeded', 'failed', 'stopped');
 
+-- name: set_started_by
+-- The one that starts an execution, once it was found that it may.
+UPDATE executions SET started_by = :started_by
+WHERE run_id = :run_id AND ordinal = :ordinal AND item = :item AND attempt = :attempt;
+
 -- name: insert_chunk
 -- A piece of console; one that exists is not repeated.
 INSERT INTO log_chunks (run_id, ordinal, item, attempt, first_line, first_seq, lines, next_seq, cursor, data)

@@ -11,7 +11,7 @@ from typing import Any
 
 from klassd.workflows.model.logs import LogLine
 from klassd.workflows.model.page import Counts, ExecutionQuery, Page, RunQuery
-from klassd.workflows.model.run import Execution, LoadedRun, NodeRow, Run, execution_key
+from klassd.workflows.model.run import Execution, LoadedRun, NodeRow, Run
 from klassd.workflows.model.states import RunStatus
 from klassd.workflows.stores.common import chunk_end, key_of, lines_from
 from klassd.workflows.stores.sqlite import rows
@@ -138,17 +138,9 @@ def nodes(connection: Connection, run_id: str) -> list[NodeRow]:
 
 
 def execution(connection: Connection, id_: str) -> Execution | None:
-    key = _key(id_)
+    key = rows.key_values_of(id_)
     found = key and _query(connection, "execution", key).fetchone()
     return rows.execution_of(found) if found else None
-
-
-def _key(id_: str) -> Values | None:
-    """None: it is no execution's id, so nothing is found under it."""
-    try:
-        return dict(zip(("run_id", "ordinal", "item", "attempt"), execution_key(id_), strict=True))
-    except ValueError:
-        return None
 
 
 def list_executions(connection: Connection, query: ExecutionQuery) -> Page[Execution]:
@@ -177,13 +169,13 @@ def _executions(connection: Connection, query: ExecutionQuery, after: tuple[int,
 
 
 def log_cursor(connection: Connection, id_: str) -> tuple[str, int, int]:
-    key = _key(id_)
+    key = rows.key_values_of(id_)
     found = key and _query(connection, "last_chunk", key).fetchone()
     return chunk_end(rows.chunk_of(found)) if found else ("", 0, 1)
 
 
 def read_log(connection: Connection, id_: str, first_line: int, limit: int) -> list[LogLine]:
-    key = _key(id_)
+    key = rows.key_values_of(id_)
     if key is None:
         return []
     before = _query(connection, "chunk_before", {**key, "line": first_line}).fetchone() or (0, -1)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from klassd.workflows.model.phases import Phases
-from klassd.workflows.model.run import Execution, ExecutionPatch, LogChunk, NodeRow, Run, RunPatch, execution_id
+from klassd.workflows.model.run import Execution, ExecutionPatch, LogChunk, NodeRow, Run, RunPatch, execution_id, execution_key
 from klassd.workflows.model.states import Cause, ExecutionStatus, NodeStatus, RunStatus
 from klassd.workflows.stores.common import key_of
 
@@ -19,7 +19,7 @@ Row = Mapping[str, Any] | Sequence[Any]
 
 LATER, FREE, OWNED, FINAL = range(4)  # runs.stage
 
-_JSON = frozenset({"params", "tags", "output", "outputs", "warnings", "progress", "items", "located", "phases"})
+_JSON = frozenset({"params", "tags", "output", "outputs", "warnings", "progress", "items", "located", "phases", "token_hashes"})
 _RUN = Run.__struct_fields__
 _EXECUTION = tuple(field for field in Execution.__struct_fields__ if field != "id")  # the id follows from the key
 _COLUMNS = {"index": "item"}  # a reserved word of SQL
@@ -104,6 +104,14 @@ def key_values(id_: str, run_id: str) -> dict[str, Any]:
     return {"run_id": run_id, "ordinal": ordinal, "item": item, "attempt": attempt}
 
 
+def key_values_of(id_: str) -> dict[str, Any] | None:
+    """None: it is no execution's id, so nothing is found under it."""
+    try:
+        return dict(zip(("run_id", "ordinal", "item", "attempt"), execution_key(id_), strict=True))
+    except ValueError:
+        return None
+
+
 def chunk_values(id_: str, run_id: str, chunk: LogChunk) -> dict[str, Any]:
     return {**msgspec.structs.asdict(chunk), **key_values(id_, run_id)}
 
@@ -137,8 +145,9 @@ def execution_of(row: Sequence[Any]) -> Execution:
     values["status"] = ExecutionStatus(values["status"])
     if "cause" in values:
         values["cause"] = Cause(values["cause"])
-    if "warnings" in values:
-        values["warnings"] = tuple(values["warnings"])
+    for field in ("warnings", "token_hashes"):
+        if field in values:
+            values[field] = tuple(values[field])
     if "phases" in values:
         values["phases"] = msgspec.convert(values["phases"], Phases)
     return Execution(**values)

@@ -10,9 +10,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 
 from klassd.workflows.model.run import Change, Run
-from klassd.workflows.model.states import RunStatus
+from klassd.workflows.model.states import RunStatus, StartAnswer
 from klassd.workflows.ports import NewRun
-from klassd.workflows.stores.common import Lease
+from klassd.workflows.stores.common import Lease, answer_start
 from klassd.workflows.stores.sqlite import rows
 from klassd.workflows.stores.sqlite.rows import queries
 
@@ -244,6 +244,21 @@ def release(transaction: Transaction, owner: str) -> None:
     transaction.do("delete_owner", {"owner": owner})
     if transaction.do("release_runs", {"owner": owner}).rowcount:
         transaction.touch()
+
+
+# -- what workers ask for -----------------------------------------------------------------------------------------------
+
+
+def start_claim(transaction: Transaction, execution_id: str, token_hash: str, started_by: str) -> StartAnswer:
+    key = rows.key_values_of(execution_id)
+    row = transaction.do("execution", key).fetchone() if key else None
+    if key is None or row is None:
+        return StartAnswer.UNKNOWN
+    _, status, _ = transaction.do("run_state", {"id": key["run_id"]}).fetchone()
+    answer = answer_start(RunStatus(status), rows.execution_of(row), token_hash, started_by)
+    if answer is StartAnswer.GRANTED:
+        transaction.do("set_started_by", {**key, "started_by": started_by})
+    return answer
 
 
 # -- changes ------------------------------------------------------------------------------------------------------------

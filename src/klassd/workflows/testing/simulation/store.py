@@ -12,6 +12,7 @@ from klassd.workflows.errors import StoreError
 from klassd.workflows.model.logs import LogLine
 from klassd.workflows.model.page import Counts, ExecutionQuery, Page, RunQuery
 from klassd.workflows.model.run import Change, Execution, LoadedRun, NodeRow, Run
+from klassd.workflows.model.states import StartAnswer
 from klassd.workflows.ports import NewRun
 from klassd.workflows.stores.memory import MemoryStore
 from klassd.workflows.testing.simulation import faults as kinds
@@ -216,6 +217,13 @@ class SimStore:
         accepted = await self._call("commit", " and ".join(map(_told, changes)), lambda: self._memory.commit(changes), then)
         self._invariants.acknowledged(self._process, changes, accepted)
         return accepted
+
+    # -- what workers ask for -----------------------------------------------------------------------------------
+
+    async def start_claim(self, execution_id: str, token_hash: str, started_by: str) -> StartAnswer:
+        return await self._call(
+            "start_claim", execution_id, lambda: self._memory.start_claim(execution_id, token_hash, started_by)
+        )
 
     # -- reading ------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from klassd.workflows.testing.store_checks.bench import Suite
 from klassd.workflows.testing.store_checks.modelled import (
     Cancel,
     Claim,
+    ClaimStart,
     Commit,
     Enqueue,
     Log,
@@ -52,12 +53,14 @@ OTHERS = st.one_of(
 CHANGES = st.integers(0, 3).flatmap(lambda turn: OF_EXECUTIONS if turn else OTHERS)
 COMMITS = st.builds(Commit, st.lists(PICKS, min_size=1, max_size=2, unique=True), st.sampled_from([0, 0, 0, 1]), CHANGES)
 CLAIMS = st.builds(Claim, OWNERS, st.integers(1, 3), st.none() | st.lists(QUEUES, max_size=2))
+STARTS = st.builds(ClaimStart, PICKS, INDICES, st.sampled_from(["pod-1", "pod-2"]), st.sampled_from([True, True, True, False]))
 WISHES: st.SearchStrategy[Wish] = st.one_of(
     st.builds(Enqueue, NAMES, QUEUES, st.integers(-1, 1), st.sampled_from([0.0, 0.0, 5.0]), KEYS),
     st.builds(Cancel, PICKS),
     st.builds(Renew, OWNERS),
     st.builds(Release, OWNERS),
     CLAIMS,
+    STARTS,
     st.builds(Prune, st.sampled_from([0.0, 5.0]), st.integers(1, 2)),
 )
 

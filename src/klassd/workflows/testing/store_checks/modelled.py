@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from klassd.workflows.model.page import ExecutionQuery, RunQuery
 from klassd.workflows.model.run import Change, NodeRow, Run, RunPatch
-from klassd.workflows.model.states import ExecutionStatus, NodeStatus, RunStatus
+from klassd.workflows.model.states import ExecutionStatus, NodeStatus, RunStatus, StartAnswer
 from klassd.workflows.ports import NewRun, Store
 from klassd.workflows.system import make_run_id
 from klassd.workflows.testing.store_checks.bench import LONG, NOW, SHORT, execution, patch, text_chunk
@@ -27,6 +27,7 @@ Key = tuple[int, int]  # index, attempt
 class Modelled:
     run: Run
     executions: dict[Key, ExecutionStatus] = field(default_factory=dict)
+    started_by: dict[Key, str] = field(default_factory=dict)
     nodes: dict[str, NodeRow] = field(default_factory=dict)
     lines: dict[int, int] = field(default_factory=dict)  # of each first attempt, by index
 
@@ -187,6 +188,31 @@ class Claim:
         return wanted and not run.status.final and not model.live(run.owner)
 
 
+@dataclass(frozen=True)
+class ClaimStart:
+    number: int
+    index: int
+    who: str
+    knows: bool  # a secret of the execution
+
+    def resolve(self, model: Model) -> Step:
+        run_id = _id(model.pick_under_way(self.number))
+        id_, hash_ = execution(run_id, self.index).id, "hash" if self.knows else "another"
+        return Step(lambda store: store.start_claim(id_, hash_, self.who), lambda model: self._claimed(model, run_id))
+
+    def _claimed(self, model: Model, run_id: str) -> StartAnswer:
+        modelled, key = model.runs.get(run_id), (self.index, 1)
+        if modelled is None or key not in modelled.executions or not self.knows:
+            return StartAnswer.UNKNOWN
+        if modelled.started_by.get(key, self.who) != self.who:
+            return StartAnswer.TAKEN
+        started = modelled.executions[key] in (ExecutionStatus.STARTING, ExecutionStatus.RUNNING)
+        if modelled.run.status.final or not started:
+            return StartAnswer.OVER
+        modelled.started_by[key] = self.who
+        return StartAnswer.GRANTED
+
+
 # -- changes ----------------------------------------------------------------------------------------------------------
 
 
@@ -239,7 +265,9 @@ class Start:
     attempt: int
 
     def change(self, of: Modelled, epoch: int, now: float) -> Change:
-        return Change(run_id=of.run.id, epoch=epoch, started=(execution(of.run.id, self.index, self.attempt),))
+        return Change(
+            run_id=of.run.id, epoch=epoch, started=(execution(of.run.id, self.index, self.attempt, token_hashes=("hash",)),)
+        )
 
     def apply(self, of: Modelled, change: Change) -> None:
         of.executions.setdefault((self.index, self.attempt), ExecutionStatus.STARTING)
@@ -371,6 +399,7 @@ async def _compare_parts(store: Store, modelled: Modelled) -> None:
     for (index, attempt), status in modelled.executions.items():
         row = await store.get_execution(execution(run_id, index, attempt).id)
         assert row is not None and row.status is status
+        assert row.started_by == modelled.started_by.get((index, attempt))
     assert {row.name: row for row in await store.list_nodes(run_id)} == modelled.nodes
     for index, last in modelled.lines.items():
         id_ = execution(run_id, index).id

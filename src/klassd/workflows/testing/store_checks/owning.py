@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from klassd.workflows.model.run import NodeRow, RunPatch
-from klassd.workflows.model.states import NodeStatus, RunStatus
+from klassd.workflows.model.states import ExecutionStatus, NodeStatus, RunStatus, StartAnswer
 from klassd.workflows.ports import Store
-from klassd.workflows.testing.store_checks.bench import DEFINITION, LONG, NOW, SHORT, Bench, check, execution, text_chunk
+from klassd.workflows.testing.store_checks.bench import DEFINITION, LONG, NOW, SHORT, Bench, check, execution, patch, text_chunk
 
 
 class Claiming:
@@ -269,3 +269,78 @@ class Leasing:
             epochs += [loaded.run.epoch for loaded in await bench.claim(owner)]
             await bench.store.release(owner)
         assert epochs == [1, 2, 3, 4]
+
+
+class Starting:
+    """P2: of all who want to start an execution one does, and can be told so again."""
+
+    @check
+    async def test_the_first_to_claim_a_start_has_it_and_may_ask_again(self, bench: Bench) -> None:
+        id_ = await _startable(bench)
+        answers = [await bench.store.start_claim(id_, "hash", who) for who in ("pod-1", "pod-2", "pod-1", "pod-2")]
+        assert answers == [StartAnswer.GRANTED, StartAnswer.TAKEN, StartAnswer.GRANTED, StartAnswer.TAKEN]
+        (stored,) = await bench.all_executions(id_.rsplit("-", 3)[0])
+        assert stored.started_by == "pod-1"
+
+    @check
+    async def test_of_many_that_claim_a_start_at_once_one_has_it(self, bench: Bench) -> None:
+        id_, other = await _startable(bench), await bench.another()
+        handles = [bench.store, other] * 5
+        answers = await asyncio.gather(
+            *(handle.start_claim(id_, "hash", f"pod-{number}") for number, handle in enumerate(handles))
+        )
+        assert sorted(answers) == [StartAnswer.GRANTED, *[StartAnswer.TAKEN] * 9]
+
+    @check
+    async def test_a_claim_needs_one_of_the_executions_own_secrets(self, bench: Bench) -> None:
+        id_ = await _startable(bench, "first owner's", "second owner's")
+        another = await _startable(bench, "another's")
+        for hash_ in ("another's", "", "first", "first owner'"):
+            assert await bench.store.start_claim(id_, hash_, "pod") is StartAnswer.UNKNOWN
+        for unknown in ("nobody-0-0-1", "no id", "", id_[:-1] + "2"):
+            assert await bench.store.start_claim(unknown, "another's", "pod") is StartAnswer.UNKNOWN
+        assert await bench.store.start_claim(id_, "second owner's", "pod") is StartAnswer.GRANTED
+        assert await bench.store.start_claim(another, "another's", "pod") is StartAnswer.GRANTED
+
+    @check
+    async def test_an_execution_without_secrets_is_started_by_nobody_who_asks(self, bench: Bench) -> None:
+        assert await bench.store.start_claim(await _startable(bench), "hash", "pod") is StartAnswer.GRANTED
+        run_id = await bench.running()
+        await bench.commit(run_id, started=(execution(run_id),))
+        assert await bench.store.start_claim(execution(run_id).id, "", "pod") is StartAnswer.UNKNOWN
+
+    @check
+    async def test_what_is_final_or_to_be_stopped_is_started_by_nobody(self, bench: Bench) -> None:
+        for status in ExecutionStatus:
+            id_ = await _startable(bench)
+            run_id = id_.rsplit("-", 3)[0]
+            await bench.commit(run_id, updated=(patch(execution(run_id), status=status),))
+            may = status in (ExecutionStatus.STARTING, ExecutionStatus.RUNNING)
+            expected = StartAnswer.GRANTED if may else StartAnswer.OVER
+            assert await bench.store.start_claim(id_, "hash", "pod") is expected, status
+
+    @check
+    async def test_an_execution_of_a_run_that_is_over_is_started_by_nobody(self, bench: Bench) -> None:
+        id_ = await _startable(bench)
+        await bench.commit(id_.rsplit("-", 3)[0], run=RunPatch(status=RunStatus.FAILED, finished_at=NOW))
+        assert await bench.store.start_claim(id_, "hash", "pod") is StartAnswer.OVER
+
+    @check
+    async def test_a_start_stays_claimed_whatever_is_said_of_the_execution_and_whoever_owns_the_run(self, bench: Bench) -> None:
+        id_ = await _startable(bench)
+        run_id = id_.rsplit("-", 3)[0]
+        assert await bench.store.start_claim(id_, "hash", "pod-1") is StartAnswer.GRANTED
+        await bench.store.release("one")
+        (loaded,) = await bench.claim("two", only=[run_id])
+        assert loaded.executions[0].started_by == "pod-1"
+        running = patch(execution(run_id), status=ExecutionStatus.RUNNING, token_hashes=("hash", "of two"))
+        assert await bench.commit(run_id, 2, started=(execution(run_id),), updated=(running,))
+        assert await bench.store.start_claim(id_, "of two", "pod-2") is StartAnswer.TAKEN
+        assert await bench.store.start_claim(id_, "hash", "pod-1") is StartAnswer.GRANTED
+
+
+async def _startable(bench: Bench, *hashes: str) -> str:
+    """An execution that is starting; its id."""
+    run_id = await bench.running()
+    await bench.commit(run_id, started=(execution(run_id, token_hashes=hashes or ("hash",)),))
+    return execution(run_id).id
