@@ -7,13 +7,15 @@ from typing import Any
 
 import msgspec
 
-from klassd.workflows.model.run import Execution, LoadedRun, NodeRow, Run, execution_id
+from klassd.workflows.model.run import Execution, LoadedRun, NodeRow, Run, execution_id, over_node
 from klassd.workflows.model.states import Cause, ExecutionStatus, NodeStatus, RunStatus
 from klassd.workflows.model.workflow import Definition, Node
 from klassd.workflows.options import Options, RetryPolicy
-from klassd.workflows.rules.advance import Begun, Delta, Event, Start, TaskEnded, advance
-from klassd.workflows.rules.conditions import Caller
+from klassd.workflows.rules.advance import Begun, Delta, Event, Start, TaskEnded, TaskReady, advance
+from klassd.workflows.rules.conditions import Caller, outcomes
+from klassd.workflows.rules.inputs import refs_in
 from klassd.workflows.rules.lifecycle import Verdict
+from klassd.workflows.rules.services import judged
 from klassd.workflows.rules.state import NodeState, RunState
 
 SUCCESS = Verdict(status=ExecutionStatus.SUCCEEDED)
@@ -60,7 +62,8 @@ def _of_node(each: NodeState) -> Any:
         for index, task in sorted(each.tasks.items())
     }
     counters = (each.unmet, each.count, each.next, each.running, each.waiting, each.succeeded, each.failed, each.cancelled)
-    return (each.node.name, each.status, each.items, each.error, counters, each.first_error, tasks)
+    service = (each.address, each.users)
+    return (each.node.name, each.status, each.items, each.error, service, counters, each.first_error, tasks)
 
 
 class Rows:
@@ -83,8 +86,7 @@ class Rows:
         for row in delta.nodes:
             before = self.nodes.get(row.name)
             assert before is None or not before.status.final, f"{row.name} left a final state"
-            kept = before.items if before and row.items is None else row.items
-            self.nodes[row.name] = msgspec.structs.replace(row, items=kept)
+            self.nodes[row.name] = over_node(before, row)
         for start in delta.started:
             self._start(start)
         if delta.run is not None:
@@ -131,7 +133,7 @@ Named = Callable[[str, int], dict[str, Any]]  # (node, index) -> what it gives t
 
 
 class World:
-    """One run with the seven properties checked at every event."""
+    """One run with the seven properties checked at every event, and those of services."""
 
     def __init__(
         self,
@@ -149,6 +151,7 @@ class World:
         self.stopping: set[tuple[str, int, int]] = set()
         self.now = 1000.0
         self.cancelled = False
+        self.users = _users(definition)
         self.decisions: list[Delta] = []
 
     def send(self, event: Event) -> Delta:
@@ -172,8 +175,15 @@ class World:
         verdict, output = self.script(*task)
         if task in self.stopping and verdict.status is not ExecutionStatus.SUCCEEDED:
             verdict, output = STOPPED, None
+        verdict = judged(self.state, task[0], verdict)
+        assert judged(self.state, task[0], verdict) == verdict
         outputs = self.named(*task[:2]) if verdict is SUCCESS else {}
         return self.send(TaskEnded(*task, verdict, output, outputs))
+
+    def make_ready(self, name: str) -> Delta:
+        """The service's running attempt says that it can be used."""
+        (task,) = [task for task in self.live if task[0] == name]
+        return self.send(TaskReady(name, task[2], f"{name}:1"))
 
     def crash(self) -> None:
         """Another owner loads the run: it must know exactly what the one before knew."""
@@ -183,11 +193,14 @@ class World:
         assert not self.send(Begun()).started, "a take-over with nothing amiss starts nothing"
 
     def _check_starts(self, delta: Delta) -> None:
-        ended = {row.name for row in delta.nodes if row.status.final}
+        after = self.statuses | {row.name: row.status for row in delta.nodes}
         for start in delta.started:
             assert not self.cancelled, f"{start} though the run is being cancelled"
             for need in self.specs[start.node].needs:
-                assert self.state.nodes[need].status.final or need in ended, f"{start} before {need}"
+                if need in self._relied_on(start.node):
+                    assert after[need] in (NodeStatus.READY, NodeStatus.OMITTED), f"{start} while {need} is {after[need]}"
+                else:
+                    assert after[need].final or after[need] is NodeStatus.READY, f"{start} before {need}"
 
     def _check(self) -> None:
         assert len(set(self.live)) == len(self.live)
@@ -196,11 +209,32 @@ class World:
             under_way = sum(task[0] == spec.name for task in self.live)
             assert spec.max_parallel is None or under_way <= spec.max_parallel
             assert under_way == self.state.nodes[spec.name].running
+        self._check_services()
         if self.state.status.final:
             assert not self.live, "something runs though the run is over"
             assert all(each.status.final for each in self.state.nodes.values())
         else:
             assert self.live or not self.decisions, "nothing runs and the run is not over"
+
+    def _check_services(self) -> None:
+        """One that is ready is stopped when nothing is left that could use it, and not before; what uses one that has failed is
+        stopped."""
+        for name, users in self.users.items():
+            service = self.state.nodes[name]
+            used = any(not self.state.nodes[user].status.final for user in users)
+            for task in self.live:
+                if task[0] == name and service.status is NodeStatus.READY and not self._fallen(name):
+                    assert (task in self.stopping) != used, f"{name} is {'used' if used else 'of no use'}"
+                if name in self._relied_on(task[0]) and service.status in BAD and not self.cancelled:
+                    assert task in self.stopping, f"{task} goes on without {name}"
+
+    def _fallen(self, name: str) -> bool:
+        return any(self.statuses[need] in BAD for need in self._relied_on(name))
+
+    def _relied_on(self, name: str) -> list[str]:
+        when = self.specs[name].when
+        spoken = outcomes(when) if when else set()
+        return [need for need in self.specs[name].needs if need in self.users and need not in spoken]
 
     @property
     def statuses(self) -> dict[str, NodeStatus]:
@@ -213,3 +247,14 @@ def run_to_the_end(definition: Definition, script: Script, params: dict[str, Any
     while world.live:
         world.end()
     return world
+
+
+def _users(definition: Definition) -> dict[str, set[str]]:
+    """By service: who needs it, and who gets data of those, however far; the slow way."""
+    found = {each.name: {user.name for user in definition.nodes if each.name in user.needs} for each in definition.nodes}
+    for _ in definition.nodes:
+        for users in found.values():
+            for each in definition.nodes:
+                if users & refs_in([*each.inputs.values(), each.over if each.mapped else None]):
+                    users.add(each.name)
+    return {each.name: found[each.name] for each in definition.nodes if each.service is not None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 import msgspec
 
@@ -10,7 +11,8 @@ from klassd.workflows.quantities import sides
 
 # Causes of a failure that another attempt may mend; the others are ``lifecycle.PERMANENT``.
 RETRYABLE = (
-    "exception", "exit", "signal", "no_result", "output", "deadline", "start_deadline", "oom", "evicted", "image", "lost",
+    "exception", "exit", "signal", "no_result", "output", "deadline", "start_deadline", "not_ready", "oom", "evicted", "image",
+    "lost",
 )  # fmt: skip
 
 
@@ -77,6 +79,15 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True):
     queue: str = "default"
     priority: int = 0  # higher first
     resources: Needs = Needs()
+
+
+class Service(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a long-running node tells that it can be used. Times in seconds."""
+
+    ready: Literal["signal", "tcp", "http"] = "signal"
+    path: str = ""  # of the HTTP request
+    port: int | None = None  # 0: a free one, chosen where it runs
+    ready_within: float | None = None  # from its start
 
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

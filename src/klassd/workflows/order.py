@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from klassd.workflows.options import Service
+
 if TYPE_CHECKING:
     from klassd.workflows.pod_shape import PodShape
 else:  # a worker never gets one, and does not pay for the import
@@ -37,6 +39,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     expires: float | None = None  # Clock.monotonic() after which nobody may start it any more: the end of the launcher's lease
     version: str = ""  # of the scheduler; a worker of another protocol refuses
     claim: str = ""  # secret that its start is claimed with; the executor hands it over apart, for the order is no secret
+    service: Service | None = None  # it is one
     pod: PodShape | None = None  # what job, node and configuration say of the pod; for the executor, it does not travel
 
     def encoded(self) -> bytes:

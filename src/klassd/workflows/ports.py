@@ -131,7 +131,8 @@ class Store(Protocol):
         """Apply the changes in order, each all or nothing; the group is one transaction. For each: True, or False where it
         was refused because the run's epoch is another or the run is final (nothing of it was applied).
         Idempotent: executions that exist are left as they are, log chunks that exist are not repeated, and a final
-        execution never changes again. A node's row replaces the one before, whose ``items`` stay where it has none."""
+        execution never changes again. A node's row replaces the one before, whose ``items`` and ``address`` stay where it
+        has none."""
         ...
 
     # -- what workers ask for -----------------------------------------------------------------------------------

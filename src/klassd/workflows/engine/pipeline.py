@@ -16,7 +16,7 @@ import msgspec
 
 from klassd.workflows.crashes import mark
 from klassd.workflows.errors import StoreError, Unstorable
-from klassd.workflows.model.run import Change, Execution, ExecutionPatch, NodeRow, RunPatch
+from klassd.workflows.model.run import Change, Execution, ExecutionPatch, NodeRow, RunPatch, over_node
 from klassd.workflows.ports import Clock, Spawner, Store
 
 log = logging.getLogger("klassd.workflows")
@@ -159,7 +159,7 @@ def merged(changes: list[Change]) -> Change:
     for change in changes:
         run = _over(run, change.run) if run and change.run else (change.run or run)
         for node in change.nodes:
-            nodes[node.name] = _over_node(nodes.get(node.name), node)
+            nodes[node.name] = over_node(nodes.get(node.name), node)
         for execution in change.started:
             started[execution.id] = execution
         for patch in change.updated:
@@ -187,13 +187,6 @@ def _over(before: P, after: P) -> P:
 
 def _patched(row: Execution, patch: ExecutionPatch) -> Execution:
     return msgspec.structs.replace(row, **_said(patch))
-
-
-def _over_node(before: NodeRow | None, after: NodeRow) -> NodeRow:
-    """The expansion's items stay when the node's end follows in the same change."""
-    if before is None or after.items is not None:
-        return after
-    return msgspec.structs.replace(after, items=before.items)
 
 
 def _said(patch: ExecutionPatch | RunPatch) -> dict[str, Any]:

@@ -47,7 +47,11 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """A service can be used, at ``host``. ``port``: where it chose one itself."""
+
     at: float
+    host: str = ""
+    port: int | None = None
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):

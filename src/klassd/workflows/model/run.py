@@ -57,6 +57,15 @@ class NodeRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     items: list[Any] | None = None  # the fan-out's items, stored once
     error: str | None = None
     finished_at: float | None = None
+    address: str | None = None  # of a service, once it is ready: "host:port", or the host alone
+
+
+def over_node(before: NodeRow | None, after: NodeRow) -> NodeRow:
+    """What a node's row is when ``after`` replaces ``before``: items and address stay once they are known."""
+    if before is None:
+        return after
+    items = before.items if after.items is None else after.items
+    return msgspec.structs.replace(after, items=items, address=after.address or before.address)
 
 
 class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

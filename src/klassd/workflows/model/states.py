@@ -22,6 +22,7 @@ class RunStatus(StrEnum):
 class NodeStatus(StrEnum):
     PENDING = "pending"
     RUNNING = "running"
+    READY = "ready"  # a service that can be used
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -30,13 +31,14 @@ class NodeStatus(StrEnum):
 
     @property
     def final(self) -> bool:
-        return self not in (NodeStatus.PENDING, NodeStatus.RUNNING)
+        return self not in (NodeStatus.PENDING, NodeStatus.RUNNING, NodeStatus.READY)
 
 
 class ExecutionStatus(StrEnum):
     QUEUED = "queued"
     STARTING = "starting"
     RUNNING = "running"
+    READY = "ready"  # a service that can be used
     STOPPING = "stopping"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -67,6 +69,8 @@ class Cause(StrEnum):
     INPUT = "input"  # inputs that do not fit the job, or a job that cannot be imported
     DEADLINE = "deadline"  # ran longer than its timeout
     START_DEADLINE = "start_deadline"  # did not start in time
+    NOT_READY = "not_ready"  # a service could not be used in time
+    SERVICE = "service"  # a service it used had ended
     OOM = "oom"  # killed: it used more memory than its limit
     EVICTED = "evicted"  # taken from its machine: pressure, preemption, shutdown
     IMAGE = "image"  # its image could not be pulled or started

@@ -4,6 +4,7 @@ References stand inside a node's inputs as JSON objects with one reserved key:
 
     {"$ref": "data-proxy", "path": ["dataset"]}     the output of another node, or a part of it
     {"$ref": "data-proxy", "output": "rows", "path": []}     what it gave to ``ctx.set_output("rows", ...)``
+    {"$ref": "db", "service": "address", "path": []}         of a service: its "address", "host" or "port"
     {"$item": ["id"]}                               the item of this node's own fan-out, or a part of it
     {"$param": "market"}                            a parameter of the run; with "path" a part of it
     {"$literal": {...}}                             user data that happens to use one of these keys
@@ -17,7 +18,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from klassd.workflows.options import Options
+from klassd.workflows.options import Options, Service
 from klassd.workflows.pod_shape import PodShape
 
 
@@ -71,7 +72,7 @@ class Node(msgspec.Struct, frozen=True, omit_defaults=True):
     job: str  # the job's key, as shown
     source: str  # where to import it: "module:qualname"
     inputs: dict[str, Any] = msgspec.field(default_factory=dict)
-    needs: tuple[str, ...] = ()  # every node that must be final first, whatever the reason
+    needs: tuple[str, ...] = ()  # every node that must be final first, or ready if it is a service, whatever the reason
     optional: tuple[str, ...] = ()  # names of inputs that accept null, so that an omitted node may feed them
     when: Condition | None = None
     over: Any = msgspec.UNSET  # a reference or a list: one task per item; UNSET for a plain node
@@ -79,6 +80,7 @@ class Node(msgspec.Struct, frozen=True, omit_defaults=True):
     on_empty: Literal["omit", "succeed", "fail"] = "omit"
     options: Options = Options()
     pod: PodShape | None = None  # what its job and the node itself say of its pods
+    service: Service | None = None  # it stays up for the nodes that use it
 
     @property
     def mapped(self) -> bool:

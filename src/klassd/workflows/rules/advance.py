@@ -1,8 +1,9 @@
 """All of the DAG logic: what an event means for a run. Reads the state, never changes it.
 
 Begun       everything that ought to run and does not yet
+TaskReady   a service can be used -> what it held back
 TaskEnded   a task's end -> its retry, or the next item, or its node's end -> what that node held back
-Cancelled   nothing new starts, what runs is stopped, the run ends when all is dead
+Cancelled   nothing new starts, what runs is stopped (a service when nothing uses it any more), the run ends when all is dead
 """
 
 from __future__ import annotations
@@ -16,26 +17,35 @@ import msgspec
 from klassd.workflows.model.run import NodeRow, RunPatch
 from klassd.workflows.model.states import Cause, NodeStatus, RunStatus
 from klassd.workflows.model.workflow import Node
-from klassd.workflows.rules import backoff, conditions, inputs, lifecycle, retries
+from klassd.workflows.rules import backoff, conditions, inputs, lifecycle, retries, services
 from klassd.workflows.rules.conditions import Caller, ConditionError
 from klassd.workflows.rules.delta import Delta, Start, TaskId, TaskResult
 from klassd.workflows.rules.ending import run_end
 from klassd.workflows.rules.inputs import Absent, ResolveError
 from klassd.workflows.rules.lifecycle import TASK_EVENTS, TaskStatus, Verdict
+from klassd.workflows.rules.services import BAD, UP
 from klassd.workflows.rules.state import NodeState, RunState, earlier, gathered
 
-__all__ = ["Begun", "Cancelled", "Delta", "Event", "Start", "TaskEnded", "TaskId", "TaskResult", "advance"]
+__all__ = ["Begun", "Cancelled", "Delta", "Event", "Start", "TaskEnded", "TaskId", "TaskReady", "TaskResult", "advance"]
 
 EMPTY = Delta()
-BAD = frozenset({NodeStatus.FAILED, NodeStatus.SKIPPED, NodeStatus.CANCELLED})
 
 
 class Begun(msgspec.Struct, frozen=True):
     """The run has an owner: a new one, or another after a take-over. Attempts that exist are the owner's to resume."""
 
 
+class TaskReady(msgspec.Struct, frozen=True):
+    """A service can be used, at ``address``. Of a node that is none, or was ready before, it changes nothing."""
+
+    node: str
+    attempt: int
+    address: str
+
+
 class TaskEnded(msgspec.Struct, frozen=True):
-    """An attempt is over. One that is not the task's latest, or was heard before, changes nothing."""
+    """An attempt is over. One that is not the task's latest, or was heard before, changes nothing.
+    The verdict is a judged one (``services.judged``)."""
 
     node: str
     index: int
@@ -49,7 +59,7 @@ class Cancelled(msgspec.Struct, frozen=True):
     """Somebody asked to cancel the run."""
 
 
-Event = Begun | TaskEnded | Cancelled
+Event = Begun | TaskReady | TaskEnded | Cancelled
 
 
 def advance(state: RunState, event: Event, now: float, call: Caller | None = None) -> Delta:
@@ -60,6 +70,8 @@ def advance(state: RunState, event: Event, now: float, call: Caller | None = Non
     match event:
         case TaskEnded():
             decision.task_ended(event)
+        case TaskReady():
+            decision.task_ready(event)
         case Cancelled():
             decision.cancel()
         case Begun():
@@ -75,11 +87,12 @@ class _Decision:
         self._status = state.status
         self._statuses: dict[str, NodeStatus] = {}
         self._unmet: dict[str, int] = {}
+        self._users: dict[str, int] = {}
         self._unfinished = state.unfinished
         self._ready: deque[NodeState] = deque()  # pending, and all its needs are final: a queue, since chains are long
         self._rows: list[NodeRow] = []
         self._started: list[Start] = []
-        self._stop: list[TaskId] = []
+        self._stop: dict[TaskId, None] = {}  # in order, none twice
         self._ended: TaskResult | None = None
         self._gathered: dict[str, list[Any]] = {}
 
@@ -109,17 +122,29 @@ class _Decision:
             self.cancel(again=True)
             return
         for node in self._state.nodes.values():
-            if node.status is NodeStatus.RUNNING:
+            if node.status in UP:
                 self._retry_owed(node)
                 self._go_on(node, _tally(node))
+                self._stop_if_due(node)
             elif node.status is NodeStatus.PENDING and node.unmet == 0:
                 self._ready.append(node)
         self._settle()
 
+    def task_ready(self, event: TaskReady) -> None:
+        node = self._running_task(event.node, 0, event.attempt)
+        if node is None or node.node.service is None or node.status is not NodeStatus.RUNNING:
+            return
+        if self._status is not RunStatus.RUNNING:
+            return
+        status = self._statuses[event.node] = lifecycle.step_node(node.status, "ready")
+        self._rows.append(NodeRow(name=event.node, status=status, address=event.address))
+        for dependent in node.dependents:
+            self._one_need_less(dependent)
+        self._settle()
+
     def task_ended(self, event: TaskEnded) -> None:
-        node = self._state.nodes.get(event.node)
-        task = node.tasks.get(event.index) if node else None
-        if node is None or task is None or task.attempt != event.attempt or task.status is not TaskStatus.RUNNING:
+        node = self._running_task(event.node, event.index, event.attempt)
+        if node is None:
             return
         self._ended = self._result(node, event)
         if self._ended.event == "retry":
@@ -128,6 +153,11 @@ class _Decision:
         else:
             self._go_on(node, _tally(node, self._ended))
         self._settle()
+
+    def _running_task(self, name: str, index: int, attempt: int) -> NodeState | None:
+        node = self._state.nodes.get(name)
+        task = node.tasks.get(index) if node else None
+        return node if task and task.attempt == attempt and task.status is TaskStatus.RUNNING else None
 
     def cancel(self, again: bool = False) -> None:
         """Pending nodes end at once, running ones when what runs of them is dead."""
@@ -138,8 +168,8 @@ class _Decision:
         for node in self._state.nodes.values():
             if node.status is NodeStatus.PENDING:
                 self._end(node, "cancel")
-            elif node.status is NodeStatus.RUNNING:
-                self._stop.extend(_running(node))
+            elif node.status in UP:
+                self._stop_if_due(node)
                 self._go_on(node, _tally(node))
 
     # -- tasks --------------------------------------------------------------------------------------------------------
@@ -156,8 +186,10 @@ class _Decision:
         )
 
     def _may_retry(self, node: NodeState, index: int, cause: Cause | None, memory: str | None) -> bool:
+        if self._status is not RunStatus.RUNNING or not self._state.may_retry(node):
+            return False
         failures = retries.with_failure(node.tasks[index].failures, cause)
-        return self._status is RunStatus.RUNNING and retries.may_retry(node.node.options.retry, failures, cause, memory)
+        return retries.may_retry(node.node.options.retry, failures, cause, memory)
 
     def _retry_owed(self, node: NodeState) -> None:
         if node.waiting:
@@ -173,7 +205,7 @@ class _Decision:
     def _go_on(self, node: NodeState, tally: _Tally) -> None:
         """Fill the places that are free, or end the node where nothing is left to wait for."""
         under_way = tally.running
-        if self._status is RunStatus.RUNNING:
+        if self._status is RunStatus.RUNNING and self._fallen(node) is None:
             under_way += tally.waiting
             under_way += self._start_items(node, node.cap - under_way)
         if under_way == 0:
@@ -187,7 +219,9 @@ class _Decision:
     def _close(self, node: NodeState, tally: _Tally) -> None:
         if tally.succeeded == node.count:
             self._end(node, "succeeded")
-        elif tally.succeeded + tally.failed < node.count:
+        elif (left := node.count - tally.succeeded - tally.failed) and (gone := self._fallen(node)):
+            self._end(node, "failed", f"{left:,} of {node.count:,} items not run: {services.said_of(gone)}")
+        elif left:
             self._end(node, "cancel")
         else:
             self._end(node, "failed", self._task_error(node, tally.failed))
@@ -273,12 +307,18 @@ class _Decision:
 
     def _end(self, node: NodeState, event: str, error: str | None = None, items: list[Any] | None = None) -> None:
         name = node.node.name
+        met = self.node_status(name) is NodeStatus.READY
         status = lifecycle.step_node(self.node_status(name), event)
         self._statuses[name] = status
         self._rows.append(NodeRow(name=name, status=status, items=items, error=error, finished_at=self._now))
         self._unfinished -= 1
+        for service in node.keeps:
+            self._one_user_less(service)
         for dependent in node.dependents:
-            self._one_need_less(dependent)
+            if met:
+                self._stop_if_due(dependent)
+            else:
+                self._one_need_less(dependent)
 
     def _one_need_less(self, node: NodeState) -> None:
         name = node.node.name
@@ -286,7 +326,32 @@ class _Decision:
         if unmet == 0 and self.node_status(name) is NodeStatus.PENDING:
             self._ready.append(node)
 
+    # -- services -----------------------------------------------------------------------------------------------------
+
+    def _one_user_less(self, service: NodeState) -> None:
+        name = service.node.name
+        self._users[name] = self._users_of(service) - 1
+        if self.node_status(name) in UP:
+            self._stop_if_due(service)
+
+    def _users_of(self, service: NodeState) -> int:
+        return self._users.get(service.node.name, service.users)
+
+    def _stop_if_due(self, node: NodeState) -> None:
+        """What runs of it, where it is to end: a service when nothing is left that could use it, another node when the run is
+        being cancelled, and either when a service it relies on has ended."""
+        cancelling = self._status is RunStatus.CANCELLING
+        over = self._users_of(node) == 0 if node.node.service is not None else cancelling
+        if over or (not cancelling and self._fallen(node)):
+            self._stop.update(dict.fromkeys(_running(node)))
+
+    def _fallen(self, node: NodeState) -> NodeState | None:
+        return services.fallen(node, self.node_status) if self._status is RunStatus.RUNNING else None
+
     # -- what references and conditions may look at (inputs.View) ------------------------------------------------------
+
+    def address(self, name: str) -> str:
+        return self._state.address(name)
 
     @property
     def params(self) -> Mapping[str, Any]:

@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from klassd.workflows.model.workflow import Definition, Node
+from klassd.workflows.model.workflow import Definition, Node, Outcome
 from klassd.workflows.rules import conditions
 from klassd.workflows.rules.inputs import RESERVED, items_problem, markers, refs_in, show
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")  # fits a DNS label's length, a file name and a URL
+PARTS = ("address", "host", "port")  # of a service
 SHOWN = 12  # nodes of one cycle in a message
 _NAME_RULE = "expected a letter or digit, then at most 62 letters, digits, '.', '_' or '-'"
 
@@ -24,6 +25,7 @@ def problems(definition: Definition) -> list[str]:
     found = [*_names(definition)]
     for node in definition.nodes:
         found += [f"node {node.name!r}: {problem}" for problem in _of_node(node, nodes, definition.params)]
+    found += list(_services(definition, nodes))
     found += [f"returns: {problem}" for problem in _of_value(definition.returns, nodes, definition.params, mapped=False)]
     found += [_in_a_circle(cycle) for cycle in cycles(nodes)]
     return list(dict.fromkeys(found))
@@ -84,13 +86,50 @@ def _of_value(value: Any, nodes: Mapping[str, Node], params: Mapping[str, Any], 
             yield problem
         elif "$ref" in reference and reference["$ref"] not in nodes:
             yield _unknown(reference["$ref"], nodes)
+        elif "$ref" in reference and (problem := _of_service(reference, nodes[reference["$ref"]])):
+            yield problem
         elif "$item" in reference and not mapped:
             yield f"{show(reference)} has no meaning here: only the inputs of a mapped node have an item"
         elif "$param" in reference and reference["$param"] not in params:
             yield f"parameter {reference['$param']!r} is not declared.{_near(reference['$param'], params)}"
 
 
-_ALLOWED = {"$ref": {"$ref", "path", "output"}, "$item": {"$item"}, "$param": {"$param", "path"}, "$literal": {"$literal"}}
+_ALLOWED = {
+    "$ref": {"$ref", "path", "output", "service"},
+    "$item": {"$item"},
+    "$param": {"$param", "path"},
+    "$literal": {"$literal"},
+}
+
+
+def _of_service(reference: dict[str, Any], node: Node) -> str | None:
+    part = reference.get("service")
+    if node.service is None:
+        return f"{node.name!r} is no service and has no {part}" if part is not None else None
+    if part is None:
+        return f"{node.name!r} is a service and has no output: use its .address, .host or .port, or after=[...]"
+    return None if part in PARTS else f"{part!r} is no part of a service: expected one of {', '.join(PARTS)}"
+
+
+def _services(definition: Definition, nodes: Mapping[str, Node]) -> Iterator[str]:
+    needed = {need for node in definition.nodes for need in node.needs}
+    for node in definition.nodes:
+        if node.service is None:
+            continue
+        place = f"node {node.name!r}: "
+        if node.mapped:
+            yield f"{place}a service is one execution and cannot be fanned out: make it one node, and fan out what uses it"
+        if node.name not in needed:
+            yield f"{place}nothing uses this service, so it would be stopped at once: pass on its address, or after=[...]"
+        if node.service.ready != "signal" and node.service.port is None:
+            yield f"{place}its readiness is asked for at a port: give it port=, or port=0 for a free one"
+    for node in definition.nodes:
+        for part in conditions.parts(node.when) if node.when is not None else ():
+            if isinstance(part, Outcome) and part.is_ == "succeeded" and part.node in nodes and nodes[part.node].service:
+                yield (
+                    f"node {node.name!r}: when: the service {part.node!r} succeeds only after all that use it: "
+                    "after=[...] waits until it is ready"
+                )
 
 
 def _malformed(reference: dict[str, Any]) -> str | None:

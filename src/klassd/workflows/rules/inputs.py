@@ -51,6 +51,10 @@ class View(Protocol):
         """Return value of a node that succeeded; of a mapped one the list of its items' values, in item order."""
         ...
 
+    def address(self, name: str) -> str:
+        """Of a service that is or was ready."""
+        ...
+
     def named(self, name: str, key: str) -> Any:
         """The same of an output given to ``ctx.set_output``. KeyError: there is none of that name."""
         ...
@@ -156,12 +160,40 @@ def _output(reference: dict[str, Any], view: View) -> Any:
         raise Absent(name)
     if view.node_status(name) is NodeStatus.OMITTED:
         return []  # a fan-in over a fan-out that had nothing to do
+    if "service" in reference:
+        return _of_address(view.address(name), reference)
     if key is None:
         return view.output(name)
     try:
         return view.named(name, key)
     except KeyError:
         raise ResolveError(f"{show(reference)} does not exist: {name} never called ctx.set_output({key!r}, ...)") from None
+
+
+def _of_address(address: str, reference: dict[str, Any]) -> str | int:
+    if reference["service"] == "address":
+        return address
+    host, port = parted(address)
+    if reference["service"] == "host":
+        return host
+    if port is None:
+        cure = "give it port=, or ctx.signal_ready(port=...)"
+        raise ResolveError(f"{show(reference)} is not known: the service told only that it is at {address}; {cure}")
+    return port
+
+
+def joined(host: str, port: int | None) -> str:
+    """An address. Where a port follows an IPv6 host stands in brackets."""
+    if port is None:
+        return host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def parted(address: str) -> tuple[str, int | None]:
+    host, colon, port = address.rpartition(":")
+    if not colon or (":" in host and not host.endswith("]")):
+        return address, None
+    return host.strip("[]"), int(port)
 
 
 def _param(name: str, view: View) -> Any:
@@ -196,12 +228,20 @@ def _shortened(reference: dict[str, Any], depth: int) -> dict[str, Any]:
 
 
 def is_absent(name: str, view: View) -> bool:
-    """Whether that node is final without an output. An omitted fan-out has one: no items, no outputs."""
+    """Whether that node is final without an output. An omitted fan-out has one: no items, no outputs. A service that is ready
+    has an address."""
     status = view.node_status(name)
+    if status is NodeStatus.READY:
+        return False
     return status is not NodeStatus.SUCCEEDED and not (status is NodeStatus.OMITTED and view.mapped(name))
 
 
-_CAME_TO = {NodeStatus.FAILED: "failed", NodeStatus.SUCCEEDED: "succeeded", NodeStatus.RUNNING: "is running"}
+_CAME_TO = {
+    NodeStatus.FAILED: "failed",
+    NodeStatus.SUCCEEDED: "succeeded",
+    NodeStatus.RUNNING: "is running",
+    NodeStatus.READY: "is ready",
+}
 
 
 def came_to(name: str, view: View) -> str:
@@ -251,6 +291,8 @@ def show(value: Any) -> str:
     if not isinstance(value, dict) or marker(value) is None:
         return quoted(value)
     if "$ref" in value:
+        if "service" in value:
+            return f"{value['$ref']}.{value['service']}"
         base = str(value["$ref"]) + (f".outputs.{value['output']}" if value.get("output") is not None else "")
         return base + _path(value.get("path", ()))
     if "$item" in value:

@@ -43,9 +43,11 @@ _ENDS = {"succeeded": _E.SUCCEEDED, "failed": _E.FAILED, "stopped": _E.STOPPED}
 
 EXECUTION: Mapping[ExecutionStatus, Mapping[str, ExecutionStatus]] = {
     _E.QUEUED: {"start": _E.STARTING, "stop": _E.STOPPED, "stopped": _E.STOPPED},
-    _E.STARTING: {"started": _E.RUNNING, "stop": _E.STOPPING, **_ENDS},
-    _E.RUNNING: {"started": _E.RUNNING, "stop": _E.STOPPING, **_ENDS},  # "started" is heard again after a take-over
-    _E.STOPPING: {"started": _E.STOPPING, "stop": _E.STOPPING, **_ENDS},
+    _E.STARTING: {"started": _E.RUNNING, "ready": _E.READY, "stop": _E.STOPPING, **_ENDS},
+    # "started" and "ready" are heard again after a take-over
+    _E.RUNNING: {"started": _E.RUNNING, "ready": _E.READY, "stop": _E.STOPPING, **_ENDS},
+    _E.READY: {"started": _E.READY, "ready": _E.READY, "stop": _E.STOPPING, **_ENDS},
+    _E.STOPPING: {"started": _E.STOPPING, "ready": _E.STOPPING, "stop": _E.STOPPING, **_ENDS},
     _E.SUCCEEDED: {},
     _E.FAILED: {},
     _E.STOPPED: {},
@@ -66,7 +68,8 @@ NODE: Mapping[NodeStatus, Mapping[str, NodeStatus]] = {
         "failed": _N.FAILED,  # its condition or the source of its fan-out
         "cancel": _N.CANCELLED,
     },
-    _N.RUNNING: {"succeeded": _N.SUCCEEDED, "failed": _N.FAILED, "cancel": _N.CANCELLED},
+    _N.RUNNING: {"ready": _N.READY, "succeeded": _N.SUCCEEDED, "failed": _N.FAILED, "cancel": _N.CANCELLED},
+    _N.READY: {"succeeded": _N.SUCCEEDED, "failed": _N.FAILED, "cancel": _N.CANCELLED},  # a service
     _N.SUCCEEDED: {},
     _N.FAILED: {},
     _N.CANCELLED: {},
@@ -138,7 +141,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 INFRASTRUCTURE = frozenset({Cause.OOM, Cause.EVICTED, Cause.IMAGE, Cause.START_DEADLINE, Cause.LOST})
 _MACHINE = INFRASTRUCTURE | {Cause.DEADLINE}
 # The same inputs, job and definition would meet the same end.
-PERMANENT = frozenset({Cause.INPUT, Cause.LAUNCH, Cause.STOPPED})
+PERMANENT = frozenset({Cause.INPUT, Cause.LAUNCH, Cause.STOPPED, Cause.SERVICE})
 # For these the worker's record says whether another attempt may help.
 BY_RECORD = frozenset({Cause.EXCEPTION, Cause.OUTPUT})
 
@@ -147,6 +150,7 @@ _SENTENCES = {
     Cause.OUTPUT: "it succeeded, but an output could not be stored",
     Cause.DEADLINE: "ran longer than its timeout",
     Cause.START_DEADLINE: "did not start in time",
+    Cause.NOT_READY: "was not ready in time",
     Cause.OOM: "killed: it used more memory than its limit",
     Cause.EVICTED: "evicted from its machine",
     Cause.IMAGE: "the image could not be pulled or started",

@@ -8,6 +8,7 @@ from klassd.workflows.model.states import NodeStatus, RunStatus
 from klassd.workflows.model.workflow import Node
 from klassd.workflows.rules import retries
 from klassd.workflows.rules.lifecycle import TaskStatus
+from klassd.workflows.rules.services import UP
 from klassd.workflows.rules.state import NodeState, RunState, TaskState
 
 NAMED = 3
@@ -21,7 +22,7 @@ def why_not_running(state: RunState, node: str, now: float | None = None) -> str
             return _pending(state, found)
         case NodeStatus.RUNNING:
             return _running(found, now)
-        case NodeStatus.SUCCEEDED:
+        case NodeStatus.SUCCEEDED | NodeStatus.READY:
             return ""
         case ended:
             return f"{ended}: {found.error}" if found.error else str(ended)
@@ -31,7 +32,7 @@ def why_run_not_done(state: RunState, now: float | None = None) -> str:
     """Of a run: what it waits for; "" once it is final."""
     if state.status.final:
         return ""
-    running = [node for node in state.nodes.values() if node.status is NodeStatus.RUNNING]
+    running = [node for node in state.nodes.values() if node.status in UP]
     if state.status is RunStatus.CANCELLING:
         alive = sum(node.running for node in running)
         return f"cancelling: {alive:,} {'execution' if alive == 1 else 'executions'} still to end"
@@ -45,8 +46,13 @@ def why_run_not_done(state: RunState, now: float | None = None) -> str:
 def _pending(state: RunState, node: NodeState) -> str:
     if state.status is RunStatus.CANCELLING:
         return "the run is being cancelled"
-    unmet = [need for need in dict.fromkeys(node.node.needs) if not state.nodes[need].status.final]
-    return f"waiting for {_listed(unmet)}" if unmet else "about to start"
+    unmet = [state.nodes[need] for need in dict.fromkeys(node.node.needs)]
+    unmet = [need for need in unmet if not need.status.final and need.status is not NodeStatus.READY]
+    return f"waiting for {_listed(map(_awaited, unmet))}" if unmet else "about to start"
+
+
+def _awaited(need: NodeState) -> str:
+    return need.node.name if need.node.service is None else f"{need.node.name} to be ready"
 
 
 def _running(node: NodeState, now: float | None) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from klassd.workflows.model.run import Execution, LoadedRun, NodeRow
 from klassd.workflows.model.states import ExecutionStatus, NodeStatus, RunStatus
 from klassd.workflows.model.workflow import Definition, Node
-from klassd.workflows.rules import lifecycle, retries
+from klassd.workflows.rules import lifecycle, retries, services
 from klassd.workflows.rules.delta import Delta, TaskResult
 from klassd.workflows.rules.lifecycle import BY_RECORD, PERMANENT, TASK_EVENTS, TaskStatus
 from klassd.workflows.rules.retries import Failures
@@ -36,8 +36,8 @@ class TaskState:
 
 class NodeState:
     __slots__ = (
-        "cancelled", "count", "dependents", "error", "failed", "first_error", "gathered", "items", "next", "node", "ordinal",
-        "running", "status", "succeeded", "tasks", "unmet", "waiting",
+        "address", "cancelled", "count", "dependents", "error", "failed", "first_error", "gathered", "items", "keeps", "next",
+        "node", "ordinal", "relies", "running", "status", "succeeded", "tasks", "unmet", "users", "waiting",
     )  # fmt: skip
 
     def __init__(self, node: Node, ordinal: int) -> None:
@@ -46,7 +46,11 @@ class NodeState:
         self.status = NodeStatus.PENDING
         self.error: str | None = None
         self.dependents: list[NodeState] = []
-        self.unmet = 0  # needs that are not final
+        self.unmet = 0  # needs that are not final, nor ready
+        self.address: str | None = None  # of a service, once it is ready
+        self.users = 0  # of a service: nodes that could use it and are not final
+        self.relies: list[NodeState] = []  # services it cannot do without
+        self.keeps: list[NodeState] = []  # services that stay up for it
         self.items: list[Any] | None = None  # of a fan-out, once it is expanded
         self.count = 1  # tasks
         self.tasks: dict[int, TaskState] = {}
@@ -79,6 +83,15 @@ class RunState:
             state.unmet = len(needs)
             for need in needs:
                 self.nodes[need].dependents.append(state)
+        self._connect_services(services.users(definition))
+
+    def _connect_services(self, users: Mapping[str, set[str]]) -> None:
+        for name, using in users.items():
+            self.nodes[name].users = len(using)
+            for user in using:
+                self.nodes[user].keeps.append(self.nodes[name])
+        for state in self.nodes.values() if users else ():
+            state.relies = [self.nodes[name] for name in services.relied_on(state.node, users)]
 
     @staticmethod
     def load(definition: Definition, loaded: LoadedRun) -> RunState:
@@ -121,6 +134,9 @@ class RunState:
         node = self.nodes[name]
         return self._gathered(node, key) if node.node.mapped else node.tasks[0].outputs[key]
 
+    def address(self, name: str) -> str:
+        return self.nodes[name].address or ""
+
     def _gathered(self, node: NodeState, key: str) -> list[Any]:
         """Put in order once: each of 10,000 tasks may be fed the same list."""
         if key not in node.gathered:
@@ -131,13 +147,17 @@ class RunState:
 
     def _set_node(self, row: NodeRow) -> None:
         node = self.nodes[row.name]
-        node.status, node.error = row.status, row.error
+        met = node.status is NodeStatus.READY
+        node.status, node.error, node.address = row.status, row.error, row.address or node.address
         if row.items is not None:
             node.items, node.count = row.items, len(row.items)
-        if row.status.final:
-            self.unfinished -= 1
+        if not met and (row.status.final or row.status is NodeStatus.READY):
             for dependent in node.dependents:
                 dependent.unmet -= 1
+        if row.status.final:
+            self.unfinished -= 1
+            for service in node.keeps:
+                service.users -= 1
 
     def _start_task(self, node: NodeState, index: int, attempt: int, not_before: float, memory: str | None) -> None:
         if node.status is NodeStatus.PENDING:
@@ -193,12 +213,19 @@ class RunState:
             execution.memory,
         )
 
+    def may_retry(self, node: NodeState) -> bool:
+        """Whether another attempt makes sense: a service that was ready has given its address away, and a node whose service
+        has ended cannot do without."""
+        waits = node.status in (NodeStatus.PENDING, NodeStatus.RUNNING)
+        return waits and services.fallen(node, self.node_status) is None
+
     def _owes_retry(self, node: NodeState, execution: Execution) -> bool:
         """Whether its next attempt is missing. An end and the retry it leads to are committed together, so a failure that only
         the worker's record could call permanent, and that nothing followed, was called so."""
         failures = retries.with_failure(node.tasks[execution.index].failures, execution.cause)
         return (
             self.status is RunStatus.RUNNING
+            and self.may_retry(node)
             and execution.cause not in PERMANENT | BY_RECORD
             and retries.may_retry(node.node.options.retry, failures, execution.cause, execution.memory)
         )

@@ -17,7 +17,17 @@ import msgspec
 
 from klassd.workflows.model.logs import LogLine
 from klassd.workflows.model.page import Counts, ExecutionQuery, Page, RunQuery
-from klassd.workflows.model.run import Change, Execution, ExecutionPatch, LoadedRun, LogChunk, NodeRow, Run, execution_key
+from klassd.workflows.model.run import (
+    Change,
+    Execution,
+    ExecutionPatch,
+    LoadedRun,
+    LogChunk,
+    NodeRow,
+    Run,
+    execution_key,
+    over_node,
+)
 from klassd.workflows.model.states import RunStatus, StartAnswer
 from klassd.workflows.ports import Clock, NewRun
 from klassd.workflows.stores.common import (
@@ -318,9 +328,7 @@ class MemoryData:
     def _apply_nodes(self, change: Change) -> None:
         rows = self.nodes.setdefault(change.run_id, {})
         for row in map(_copy, change.nodes):
-            before = rows.get(row.name)
-            keep = before.items if before and row.items is None else row.items
-            rows[row.name] = msgspec.structs.replace(row, items=keep)
+            rows[row.name] = over_node(rows.get(row.name), row)
 
     def _apply_executions(self, change: Change) -> None:
         rows = self.executions.setdefault(change.run_id, {})

@@ -139,12 +139,12 @@ UPDATE runs SET
 WHERE id = :id;
 
 -- name: put_node
--- A node's state; the items of a fan-out stay once stored.
-INSERT INTO nodes (run_id, name, status, items, error, finished_at)
-VALUES (:run_id, :name, :status, :items, :error, :finished_at)
+-- A node's state; the items of a fan-out and the address of a service stay once stored.
+INSERT INTO nodes (run_id, name, status, items, error, finished_at, address)
+VALUES (:run_id, :name, :status, :items, :error, :finished_at, :address)
 ON CONFLICT (run_id, name) DO UPDATE SET
     status = excluded.status, items = coalesce(excluded.items, items), error = excluded.error,
-    finished_at = excluded.finished_at;
+    finished_at = excluded.finished_at, address = coalesce(excluded.address, address);
 
 -- name: insert_execution
 -- A new attempt; one that exists stays as it is.
@@ -230,7 +230,7 @@ SELECT data FROM definitions WHERE hash = :hash;
 
 -- name: nodes
 -- The nodes of a run that have a state of their own.
-SELECT name, status, items, error, finished_at FROM nodes WHERE run_id = :run_id ORDER BY name;
+SELECT name, status, items, error, finished_at, address FROM nodes WHERE run_id = :run_id ORDER BY name;
 
 -- name: node_ordinals
 -- The nodes of a run that have executions, by jumping from one to the next in the key.

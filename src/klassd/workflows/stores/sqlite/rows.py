@@ -154,13 +154,14 @@ def execution_of(row: Sequence[Any]) -> Execution:
 
 
 def node_of(row: Sequence[Any]) -> NodeRow:
-    name, status, items, error, finished_at = row
+    name, status, items, error, finished_at, address = row
     return NodeRow(
         name=name,
         status=NodeStatus(status),
         items=None if items is None else msgspec.json.decode(items),
         error=error,
         finished_at=finished_at,
+        address=address,
     )
 
 

@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
+import msgspec
+
 from klassd.workflows.model.workflow import All, AnyOf, Compare, Condition, Definition, Node, Not, Outcome
-from klassd.workflows.options import Options
+from klassd.workflows.options import Options, Service
+from klassd.workflows.rules import conditions
+from klassd.workflows.rules.inputs import refs_in
 
 
 def random_workflow(rng: Random, options: Sequence[Options], most: int = 8) -> Definition:
@@ -57,3 +61,26 @@ def _random_fan_out(rng: Random, needs: list[Node]) -> dict[str, Any]:
         "max_parallel": rng.choice((None, 1, 2, 3)),
         "on_empty": rng.choice(("omit", "succeed", "fail")),
     }
+
+
+def with_services(rng: Random, definition: Definition, share: float = 0.6) -> Definition:
+    """The same, with a share of those nodes as services that others only need, or whose data goes into inputs."""
+    fitting = [node.name for node in definition.nodes if not node.mapped and _may_serve(definition, node.name)]
+    chosen = {name for name in fitting if rng.random() < share}
+    nodes = (_with_services(node, chosen) for node in definition.nodes)
+    return msgspec.structs.replace(definition, nodes=tuple(nodes))
+
+
+def _may_serve(definition: Definition, name: str) -> bool:
+    """What looks at its outcome or its items would look at what a service does not have."""
+    looks = set().union(*(conditions.mentions(node.when) for node in definition.nodes if node.when is not None))
+    looks |= refs_in([node.over for node in definition.nodes if node.mapped]) | refs_in(definition.returns)
+    return name not in looks and any(name in node.needs for node in definition.nodes)
+
+
+def _with_services(node: Node, services: set[str]) -> Node:
+    inputs = {
+        name: {"$ref": value["$ref"], "service": "address", "path": []} if value.get("$ref") in services else value
+        for name, value in node.inputs.items()
+    }
+    return msgspec.structs.replace(node, inputs=inputs, service=Service() if node.name in services else None)

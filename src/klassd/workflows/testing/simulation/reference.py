@@ -17,6 +17,7 @@ BAD = (F, X, C)
 # (node, index) -> whether the task succeeds in the end (None: it was stopped), and its output
 Final = Callable[[str, int], tuple[bool | None, Any]]
 Named = Callable[[str, int], dict[str, Any]]  # (node, index) -> what it gives to ctx.set_output
+Outlived = Callable[[str, str], bool]  # (service, node) -> whether it failed only after that node had begun
 Ended = Callable[[str, int], bool]  # (node, index) -> whether the task had ended when the run was cancelled
 _OPS: dict[str, Any] = {"==": operator.eq, "<": operator.lt}
 
@@ -41,8 +42,10 @@ class Reference:
         named: Named = lambda node, index: {},
         call: Callable[[str, dict[str, Any]], object] | None = None,
         ended: Ended | None = None,
+        outlived: Outlived = lambda service, node: False,
     ) -> None:
-        self._final, self._named, self._call = final, named, call
+        self._final, self._named, self._call, self._outlived = final, named, call, outlived
+        self._services = {node.name for node in definition.nodes if node.service is not None}
         self._params = {name: schema["default"] for name, schema in definition.params.items() if "default" in schema}
         self._params |= params or {}
         self._mapped = {node.name for node in definition.nodes if node.mapped}
@@ -70,12 +73,13 @@ class Reference:
 
     def _node(self, node: Node) -> NodeStatus:
         spoken = _outcomes_in(node.when) if node.when else set()
-        if any(self.status[need] in BAD for need in node.needs if need not in spoken):
+        if any(self.status[need] in BAD and not self._was_up(need, node) for need in node.needs if need not in spoken):
             return X
         try:
             if node.when is not None and not self._holds(node.when):
                 return O
             fed = [value["$ref"] for name, value in node.inputs.items() if "$ref" in value and name not in node.optional]
+            fed = [name for name in fed if not self._was_up(name, node)]
             for name in sorted(fed, key=lambda name: self.status[name] not in BAD):  # one that came to a bad end says more
                 self._output(name, None)
             items = self._value(node.over) if node.mapped else [None]
@@ -84,6 +88,10 @@ class Reference:
         except _Wrong:
             return F
         return self._tasks(node, len(items)) if items else {"omit": O, "succeed": S, "fail": F}[node.on_empty]
+
+    def _was_up(self, need: str, node: Node) -> bool:
+        """A service that was ready when it mattered for this node."""
+        return need in self._services and self._outlived(need, node.name)
 
     def _tasks(self, node: Node, count: int) -> NodeStatus:
         self.tasks[node.name] = count

@@ -272,6 +272,27 @@ class Nodes:
             NodeRow(name="a", status=NodeStatus.SUCCEEDED, items=[1, 2], finished_at=NOW)
         ]
 
+    @check
+    async def test_the_address_of_a_service_stays_when_its_end_is_stored(self, bench: Bench) -> None:
+        run_id = await bench.running()
+        await bench.commit(run_id, nodes=(NodeRow(name="db", status=NodeStatus.READY, address="127.0.0.1:5432"),))
+        (ready,) = await bench.store.list_nodes(run_id)
+        assert (ready.status, ready.address) == (NodeStatus.READY, "127.0.0.1:5432")
+        await bench.commit(run_id, nodes=(NodeRow(name="db", status=NodeStatus.SUCCEEDED, finished_at=NOW),))
+        assert await bench.store.list_nodes(run_id) == [
+            NodeRow(name="db", status=NodeStatus.SUCCEEDED, address="127.0.0.1:5432", finished_at=NOW)
+        ]
+
+    @check
+    async def test_a_new_owner_is_told_of_the_services_that_are_ready(self, bench: Bench) -> None:
+        run_id = await bench.running()
+        row = NodeRow(name="node-0", status=NodeStatus.READY, address="[::1]:80")
+        ready = execution(run_id, status=ExecutionStatus.READY)
+        await bench.commit(run_id, started=(ready,), nodes=(row,))
+        await bench.store.release("one")
+        (loaded,) = await bench.claim("two")
+        assert (loaded.nodes, [each.status for each in loaded.executions]) == ((row,), [ExecutionStatus.READY])
+
 
 class Counting:
     @check

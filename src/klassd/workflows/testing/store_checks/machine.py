@@ -47,7 +47,7 @@ OF_EXECUTIONS = st.one_of(
 )
 OTHERS = st.one_of(
     st.builds(OfTheRun, st.sampled_from(list(RunStatus)[1:]), FEW),
-    st.builds(OfANode, NAMES, st.sampled_from(NodeStatus), st.none() | st.lists(FEW, max_size=2)),
+    st.builds(OfANode, NAMES, st.sampled_from(NodeStatus), st.none() | st.lists(FEW, max_size=2), st.none() | st.just("h:1")),
     st.builds(Log, INDICES, st.booleans()),
 )
 CHANGES = st.integers(0, 3).flatmap(lambda turn: OF_EXECUTIONS if turn else OTHERS)

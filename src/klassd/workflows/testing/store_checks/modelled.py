@@ -292,14 +292,17 @@ class OfANode:
     name: str
     status: NodeStatus
     items: list[int] | None
+    address: str | None
 
     def change(self, of: Modelled, epoch: int, now: float) -> Change:
-        return Change(run_id=of.run.id, epoch=epoch, nodes=(NodeRow(name=self.name, status=self.status, items=self.items),))
+        row = NodeRow(name=self.name, status=self.status, items=self.items, address=self.address)
+        return Change(run_id=of.run.id, epoch=epoch, nodes=(row,))
 
     def apply(self, of: Modelled, change: Change) -> None:
         before = of.nodes.get(self.name)
         items = before.items if before and self.items is None else self.items
-        of.nodes[self.name] = replace(change.nodes[0], items=items)
+        address = before.address if before and self.address is None else self.address
+        of.nodes[self.name] = replace(change.nodes[0], items=items, address=address)
 
 
 @dataclass(frozen=True)
