@@ -26,7 +26,7 @@ LARGE = 32 * 1024  # bytes of a portion behind which there is more
 REOPEN = 0.5  # seconds before a console is opened again whose container has not ended
 SETTLE = 1.0  # seconds that a stopped Job is given to show the pod it may have made just before
 PODLESS = 5.0  # seconds without a pod after which its Job's events are looked at, and again
-TAILS = 5  # times the end of a console is looked for after its container's end
+TAILS, TAIL = 5, 0.1  # times the end of a console is looked for after its container's end, and seconds between them
 
 _end = msgspec.json.Decoder(End).decode
 
@@ -149,9 +149,10 @@ class Follower:
     async def _last_words(self) -> AsyncIterator[Sequence[Told]]:
         """What the console got between the last look and the end of its container."""
         before = -1
-        for _ in range(TAILS):
+        for look in range(TAILS):
             if self._finished is not None or self._console.next == before or not self._known.pods.get(self._known.first):
                 break
+            await asyncio.sleep(TAIL if look else 0)
             before = self._console.next
             try:
                 async for batch in self._read(follow=False):
@@ -159,7 +160,6 @@ class Follower:
             except ApiError as error:
                 log.warning("the rest of the console of %s cannot be had: %s", self._execution_id, error)
                 break
-            await asyncio.sleep(0.1)
         for frame, at in self._console.plain():
             self._telling.take(frame, at)
         if batch := self._batch():
