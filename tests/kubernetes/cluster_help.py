@@ -43,7 +43,7 @@ class Cluster:
 
     @property
     def here(self) -> str:
-        """The address at which pods reach this machine: the one from which it reaches a node. So the nodes are on it, or near."""
+        """The address at which pods reach this machine: the one from which it reaches a node."""
         nodes = self.get("/api/v1/nodes")
         assert nodes
         (node, *_) = [each for each in nodes["items"][0]["status"]["addresses"] if each["type"] == "InternalIP"]

@@ -22,9 +22,9 @@ AWS_SECRET_ACCESS_KEY = {type = "secret", name = "object-store", key = "secret"}
 @pytest.mark.fault("I15")
 def test_the_catalog_sample_runs_in_pods_with_its_artifact_in_s3(runs: Runs, tmp_path: Path) -> None:
     with moto(tmp_path, runs.cluster.here) as s3:
-        id, secret = s3.env["AWS_ACCESS_KEY_ID"], s3.env["AWS_SECRET_ACCESS_KEY"]
-        keys = {"metadata": {"name": "object-store"}, "stringData": {"id": id, "secret": secret}}
-        runs.cluster.create("/api/v1/namespaces/{}/secrets", keys)
+        secret = s3.env["AWS_SECRET_ACCESS_KEY"]
+        keys = {"id": s3.env["AWS_ACCESS_KEY_ID"], "secret": secret}
+        runs.cluster.create("/api/v1/namespaces/{}/secrets", {"metadata": {"name": "object-store"}, "stringData": keys})
         (tmp_path / "klassd.toml").write_text(SETTINGS)
         runs.start("examples.catalog_integration:app", KLASSD_ARTIFACTS=s3.url, **s3.env)
 

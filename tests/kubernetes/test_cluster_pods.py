@@ -1,4 +1,4 @@
-"""What a pod is made of, as a real cluster runs it: init containers, volumes that containers share, variables from elsewhere."""
+"""What a pod is made of, on a real cluster: init containers, volumes that containers share, variables from elsewhere."""
 
 from __future__ import annotations
 
@@ -34,10 +34,9 @@ def test_init_containers_and_job_share_a_directory_and_run_in_order(cluster: Clu
 
 
 def test_variables_come_from_secrets_and_config_maps_whole_and_key_by_key(cluster: Cluster) -> None:
-    cluster.create(
-        "/api/v1/namespaces/{}/secrets", {"metadata": {"name": "door"}, "stringData": {"CODE": "1234", "USER": "me"}}
-    )
-    cluster.create("/api/v1/namespaces/{}/configmaps", {"metadata": {"name": "house"}, "data": {"COLOUR": "red", "DOORS": "2"}})
+    door, house = {"CODE": "1234", "USER": "me"}, {"COLOUR": "red", "DOORS": "2"}
+    cluster.create("/api/v1/namespaces/{}/secrets", {"metadata": {"name": "door"}, "stringData": door})
+    cluster.create("/api/v1/namespaces/{}/configmaps", {"metadata": {"name": "house"}, "data": house})
     pod = Pod(
         env={"CODE_AGAIN": SecretKey("door", "CODE"), "PAINT": ConfigMapKey("house", "COLOUR"), "SIGN": "$(PAINT) house"},
         env_from=[FromSecret("door", prefix="DOOR_"), FromConfigMap("house")],

@@ -169,9 +169,7 @@ class S3Artifacts(RemoteArtifacts):
 
     def _why_unreachable(self, text: str) -> str | None:
         if "No CA certificates" in text:  # asked for without TLS too
-            return (
-                "there are no certificates of authorities in this image: install ca-certificates, or name them in SSL_CERT_FILE"
-            )
+            return "no certificates of authorities in this image: install ca-certificates, or name them in SSL_CERT_FILE"
         if "credentials file" in text:
             return _found(r"(the credentials file .*aws_secret_access_key)", text)
         if re.search(r"169\.254\.|//sts\.|/latest/api/token", text):
