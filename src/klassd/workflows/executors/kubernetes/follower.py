@@ -14,6 +14,7 @@ from klassd.workflows.executors.kubernetes.console import Console
 from klassd.workflows.executors.kubernetes.manifest import WORKER
 from klassd.workflows.executors.kubernetes.names import EXECUTION, NONCE, job_name, label_value
 from klassd.workflows.executors.kubernetes.seen import Seen, gone
+from klassd.workflows.executors.kubernetes.turns import Turns
 from klassd.workflows.executors.kubernetes.view import Known
 from klassd.workflows.executors.telling import Telling
 from klassd.workflows.model.execution import Exit, Finished, Told, Waiting
@@ -32,8 +33,8 @@ _end = msgspec.json.Decoder(End).decode
 
 
 class Follower:
-    def __init__(self, api: Api, known: Known, execution_id: str, cursor: str, seq: int, line: int) -> None:
-        self._api, self._known, self._execution_id = api, known, execution_id
+    def __init__(self, api: Api, known: Known, asking: Turns, execution_id: str, cursor: str, seq: int, line: int) -> None:
+        self._api, self._known, self._asking, self._execution_id = api, known, asking, execution_id
         self._since = cursor
         self._telling = Telling(cursor, seq, line)
         self._console = Console(self._nonce(), seq)
@@ -73,12 +74,10 @@ class Follower:
         return state
 
     async def _changes(self, changed: asyncio.Event) -> bool:
-        """False: it is long without a pod."""
-        try:
-            async with asyncio.timeout(PODLESS if self._known.last is None and self._finished is None else None):
-                return await changed.wait()
-        except TimeoutError:
-            return False
+        """False: it is long without a pod, and it is its turn to ask why."""
+        if self._known.last is not None or self._finished is not None:
+            return await changed.wait()
+        return await _within(PODLESS, changed) or await _within(self._asking.take(), changed)
 
     async def _complaint(self) -> Waiting | None:
         """Why there is no pod, if that is news: a quota, a webhook. Only the events of its Job tell."""
@@ -119,11 +118,7 @@ class Follower:
         except ApiError as error:  # its container is not there yet, or not any more: the view will tell which
             log.info("the console of %s cannot be had: %s", self._execution_id, error)
         if self._finished is None:
-            try:
-                async with asyncio.timeout(REOPEN):
-                    await changed.wait()
-            except TimeoutError:
-                pass
+            await _within(REOPEN, changed)
 
     async def _read(self, *, follow: bool) -> AsyncIterator[Sequence[Told]]:
         self._console.reopen()
@@ -176,6 +171,14 @@ class Follower:
         heard = self._finished
         message = exit_.message or heard.exit.message
         return [*rest, msgspec.structs.replace(heard, exit=msgspec.structs.replace(exit_, message=message))]
+
+
+async def _within(seconds: float, changed: asyncio.Event) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            return await changed.wait()
+    except TimeoutError:
+        return False
 
 
 def _record(message: str) -> End | None:
