@@ -10,7 +10,7 @@ IMAGE ?= klassd-test:1
 DOCKER ?= docker
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-peers prove test-cluster test-image
+.PHONY: help setup demo test check format bench bench-cluster bench-peers prove test-cluster test-image
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,9 @@ bench: $(READY) ## measure against the machine's own limits; BENCH="--json out.j
 
 prove: $(READY) ## the long battery of simulation, crashes, torture and stores; PROVE="--short" and others, see docs/proof.md
 	@$(BIN)/python -m proof --report docs/proof.json $(PROVE)
+
+bench-cluster: $(READY) ## measure on a Kubernetes: KLASSD_TEST_KUBECONFIG=... KLASSD_TEST_IMAGE=... as for test-cluster; BENCH="--quick" and others
+	@KLASSD_TEST_KUBECONFIG="$${KLASSD_TEST_KUBECONFIG:-$${KUBECONFIG:-$$HOME/.kube/config}}" $(BIN)/python -m benchmarks.cluster $(BENCH)
 
 bench-peers: $(READY) ## install other engines in .bench/ and measure the same job with them
 	@$(BIN)/python -m benchmarks.peers $(BENCH)

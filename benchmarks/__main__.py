@@ -5,10 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import platform
 import sys
-import time
 
 from benchmarks import measures, processes, report
 from benchmarks.peers import measure_installed
@@ -23,19 +20,13 @@ def main() -> int:
         print(f"measuring: {name}", file=sys.stderr)
         figures |= asyncio.run(measures.ALL[name](scale))
     peers = {} if args.only or args.no_peers else measure_installed(scale)
-    text = "\n\n".join([_machine(), report.table(figures), *([report.peers_table(figures, peers)] if peers else [])])
+    text = "\n\n".join([report.machine(), report.table(figures), *([report.peers_table(figures, peers)] if peers else [])])
     print(text)
     if args.json:
         with open(args.json, "w") as file:
             json.dump({"figures": figures, "peers": peers, "text": text}, file, indent=1)
             file.write("\n")
     return 0
-
-
-def _machine() -> str:
-    load = os.getloadavg()[0]
-    system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    return f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, load {load:.1f} at the end, {system}"
 
 
 def _arguments() -> argparse.Namespace:

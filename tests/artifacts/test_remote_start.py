@@ -68,6 +68,14 @@ def test_a_server_that_does_not_answer_is_told(service: Service) -> None:
 
 
 @pytest.mark.fault("H11")
+def test_an_image_without_certificates_is_told(swift: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
+    monkeypatch.setenv("SSL_CERT_DIR", "/nowhere")
+    with pytest.raises(ConfigurationError, match="no certificates of authorities in this image: install ca-certificates"):
+        check(swift.url)
+
+
+@pytest.mark.fault("H11")
 def test_missing_credentials_are_told(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     gcs, swift = (use(services.get(name), monkeypatch) for name in ("gcs", "swift"))
     for name in swift.env:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -39,6 +40,17 @@ class Cluster:
 
     def executor(self, **more: Any) -> KubernetesExecutor:
         return KubernetesExecutor(self.settings(**more))
+
+    @property
+    def here(self) -> str:
+        """The address at which pods reach this machine: the one from which it reaches a node."""
+        nodes = self.get("/api/v1/nodes")
+        assert nodes
+        (node, *_) = [each for each in nodes["items"][0]["status"]["addresses"] if each["type"] == "InternalIP"]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
+            way.connect((node["address"], 9))  # sends nothing
+            found: str = way.getsockname()[0]
+            return found
 
     # -- its objects --------------------------------------------------------------------------------------------
 

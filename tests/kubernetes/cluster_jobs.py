@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import threading
+import urllib.request
+from pathlib import Path
 
 from klassd.workflows import App, Grow, Job, JobContext, Pod, Resources, Retry, Workflow
 from klassd.workflows.errors import JobCancelled
+
+TOKEN = secrets.token_hex(8)  # of this process
 
 
 class Steps(Job):
@@ -44,6 +49,24 @@ class WhoAmI(Job):
         return {"user": os.getuid(), "group": os.getgid()}
 
 
+class Environment(Job):
+    """What stands in some variables."""
+
+    names: list[str]
+
+    def run(self, ctx: JobContext) -> dict[str, str]:
+        return {name: os.environ[name] for name in self.names}
+
+
+class Reads(Job):
+    """What stands in a file."""
+
+    path: str
+
+    def run(self, ctx: JobContext) -> str:
+        return Path(self.path).read_text()
+
+
 class Hungry(Job):
     """Takes more memory than it may."""
 
@@ -63,17 +86,44 @@ class Growing(Job, resources=Resources(memory="64Mi"), retry=Retry(0, backoff=1,
 
 
 class Talkative(Job):
-    """Says a number of lines, slowly, and returns which pod it was."""
+    """Says a number of lines and returns which pod it was."""
 
     number: int
-    lines: int = 100
+    lines: int = 5
 
     def run(self, ctx: JobContext) -> str:
         for line in range(self.lines):
             print(f"{self.number}: line {line}")
-            if line % 10 == 0:
-                threading.Event().wait(0.2)
         return socket.gethostname()
+
+
+class Witnessed(Job):
+    """Says over HTTP that it begins, prints its lines, and says that it has ended: what really happened, whatever is stored."""
+
+    number: int
+    witness: str
+    lines: int = 50
+    seconds: float = 5.0
+
+    def run(self, ctx: JobContext) -> str:
+        self._tell("begun", ctx)
+        for line in range(self.lines):
+            print(f"{self.number}: line {line}", flush=True)
+            threading.Event().wait(self.seconds / self.lines)
+        self._tell("ended", ctx)
+        return socket.gethostname()
+
+    def _tell(self, what: str, ctx: JobContext) -> None:
+        """Told again until it is heard: of lines that are the same, the witness keeps one. A process has a token of its own."""
+        line = f"{what} {self.number} {ctx.attempt} {socket.gethostname()} {TOKEN}"
+        for _ in range(20):
+            try:
+                with urllib.request.urlopen(self.witness, data=line.encode(), timeout=5) as answer:
+                    answer.read()
+                return
+            except OSError:
+                threading.Event().wait(0.5)
+        raise TimeoutError(f"{self.witness} does not answer")
 
 
 class Unlucky(Job):
@@ -99,25 +149,23 @@ class Shown(Job):
         return len(set(self.names))
 
 
-MANY = 20  # pods of ``many``
-
-
 def everything() -> Workflow:
     """A retry, a node that is omitted, and data between pods."""
     flow = Workflow("everything")
     lucky = flow.add("lucky", Unlucky(), retry=Retry(2))
     numbers = flow.add("numbers", Numbers(count=2), after=[lucky])
-    items = flow.map("item", lambda number: Talkative(number=number, lines=5), over=numbers.output)
+    items = flow.map("item", lambda number: Talkative(number=number), over=numbers.output)
     shown = flow.add("shown", Shown(names=items.output))
     flow.add("rescue", Steps(count=1), when=numbers.failed)
     flow.returns(shown.output)
     return flow
 
 
-def many() -> Workflow:
-    flow = Workflow("many")
-    numbers = flow.add("numbers", Numbers(count=MANY))
-    items = flow.map("item", lambda number: Talkative(number=number), over=numbers.output)
+def witnessed(pods: int, witness: str) -> Workflow:
+    """Each pod tells ``witness``, a URL, that it ran."""
+    flow = Workflow("witnessed")
+    numbers = flow.add("numbers", Numbers(count=pods))
+    items = flow.map("item", lambda number: Witnessed(number=number, witness=witness), over=numbers.output)
     shown = flow.add("shown", Shown(names=items.output))
     flow.returns(shown.output)
     return flow
@@ -129,4 +177,4 @@ def no_image() -> Workflow:
     return flow
 
 
-app = App(jobs=[Steps, Broken, Sleeper, Growing, everything(), many(), no_image()])
+app = App(jobs=[Steps, Broken, Sleeper, Growing, Environment, Reads, everything(), witnessed(1, ""), no_image()])

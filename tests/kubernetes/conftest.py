@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from cluster_help import Cluster
+from cluster_runs import Runs
 
 MISSING = "needs a Kubernetes: set KLASSD_TEST_KUBECONFIG, and KLASSD_TEST_IMAGE (see `make test-cluster`)"
 
@@ -17,6 +19,13 @@ def cluster() -> Iterator[Cluster]:
     if not kubeconfig or not image:
         pytest.skip(MISSING)
     found = Cluster(kubeconfig, image)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def runs(cluster: Cluster, tmp_path: Path) -> Iterator[Runs]:
+    found = Runs(cluster, tmp_path)
     yield found
     found.close()
 

@@ -168,6 +168,8 @@ class S3Artifacts(RemoteArtifacts):
         return f"{where} answered {code}" if code else None
 
     def _why_unreachable(self, text: str) -> str | None:
+        if "No CA certificates" in text:  # asked for without TLS too
+            return "no certificates of authorities in this image: install ca-certificates, or name them in SSL_CERT_FILE"
         if "credentials file" in text:
             return _found(r"(the credentials file .*aws_secret_access_key)", text)
         if re.search(r"169\.254\.|//sts\.|/latest/api/token", text):

@@ -30,6 +30,7 @@ from klassd.workflows.executors.kubernetes.manifest import Rendered, render
 from klassd.workflows.executors.kubernetes.refusals import launch_error
 from klassd.workflows.executors.kubernetes.settings import KubernetesSettings, from_settings
 from klassd.workflows.executors.kubernetes.tombstone import tombstone
+from klassd.workflows.executors.kubernetes.turns import Turns
 from klassd.workflows.executors.kubernetes.view import Known, View
 from klassd.workflows.model.description import Description
 from klassd.workflows.model.execution import Exit, Finished, Told
@@ -41,6 +42,7 @@ from klassd.workflows.system import SystemClock
 log = logging.getLogger("klassd.workflows")
 
 CREATING = 16  # requests for new Jobs under way at once
+ASKING = 0.25  # seconds between two questions why a Job has no pod, for all of them: a full quota may leave a thousand so
 
 
 class KubernetesExecutor:
@@ -53,7 +55,7 @@ class KubernetesExecutor:
     def __init__(self, settings: KubernetesSettings | None = None) -> None:
         self._settings = settings or KubernetesSettings()
         self._clock = SystemClock()
-        self._creating = asyncio.Semaphore(CREATING)
+        self._creating, self._asking = asyncio.Semaphore(CREATING), Turns(ASKING)
         self._api: Api | None = None
         self._view: View | None = None
         self._place = ""
@@ -131,7 +133,7 @@ class KubernetesExecutor:
                 yield [Finished(exit=Exit(reason=Cause.LOST, message="it is done and forgotten"), at=time.time())]
                 return
             async with self._guarded(known, execution_id):
-                async for batch in Follower(api, known, execution_id, cursor, seq, line).told():
+                async for batch in Follower(api, known, self._asking, execution_id, cursor, seq, line).told():
                     yield batch
         except ApiError as error:
             raise Unavailable(str(error)) from error

@@ -15,6 +15,7 @@ from klassd.workflows.executors.kubernetes.course import Course
 from klassd.workflows.executors.kubernetes.manifest import WORKER
 from klassd.workflows.executors.kubernetes.names import EXECUTION, NONCE, job_name, label_value
 from klassd.workflows.executors.kubernetes.seen import Seen, gone
+from klassd.workflows.executors.kubernetes.turns import Turns
 from klassd.workflows.executors.kubernetes.view import Known
 from klassd.workflows.executors.telling import Telling
 from klassd.workflows.model.execution import Exit, Finished, Told, Waiting
@@ -27,14 +28,14 @@ LARGE = 32 * 1024  # bytes of a portion behind which there is more
 REOPEN = 0.5  # seconds before a console is opened again whose container has not ended
 SETTLE = 1.0  # seconds that a stopped Job is given to show the pod it may have made just before
 PODLESS = 5.0  # seconds without a pod after which its Job's events are looked at, and again
-TAILS = 5  # times the end of a console is looked for after its container's end
+TAILS, TAIL = 5, 0.1  # times the end of a console is looked for after its container's end, and seconds between them
 
 _end = msgspec.json.Decoder(End).decode
 
 
 class Follower:
-    def __init__(self, api: Api, known: Known, execution_id: str, cursor: str, seq: int, line: int) -> None:
-        self._api, self._known, self._execution_id = api, known, execution_id
+    def __init__(self, api: Api, known: Known, asking: Turns, execution_id: str, cursor: str, seq: int, line: int) -> None:
+        self._api, self._known, self._asking, self._execution_id = api, known, asking, execution_id
         self._since = cursor
         self._telling = Telling(cursor, seq, line)
         self._console = Console(self._nonce(), seq)
@@ -77,12 +78,10 @@ class Follower:
         return state
 
     async def _changes(self, changed: asyncio.Event) -> bool:
-        """False: it is long without a pod."""
-        try:
-            async with asyncio.timeout(PODLESS if self._known.last is None and self._finished is None else None):
-                return await changed.wait()
-        except TimeoutError:
-            return False
+        """False: it is long without a pod, and it is its turn to ask why."""
+        if self._known.last is not None or self._finished is not None:
+            return await changed.wait()
+        return await _within(PODLESS, changed) or await _within(self._asking.take(), changed)
 
     async def _complaint(self) -> Waiting | None:
         """Why there is no pod, if that is news: a quota, a webhook. Only the events of its Job tell."""
@@ -123,11 +122,7 @@ class Follower:
         except ApiError as error:  # its container is not there yet, or not any more: the view will tell which
             log.info("the console of %s cannot be had: %s", self._execution_id, error)
         if self._finished is None:
-            try:
-                async with asyncio.timeout(REOPEN):
-                    await changed.wait()
-            except TimeoutError:
-                pass
+            await _within(REOPEN, changed)
 
     async def _read(self, *, follow: bool) -> AsyncIterator[Sequence[Told]]:
         self._console.reopen()
@@ -153,9 +148,10 @@ class Follower:
     async def _last_words(self) -> AsyncIterator[Sequence[Told]]:
         """What the console got between the last look and the end of its container."""
         before = -1
-        for _ in range(TAILS):
+        for look in range(TAILS):
             if self._finished is not None or self._console.next == before or not self._known.pods.get(self._known.first):
                 break
+            await asyncio.sleep(TAIL if look else 0)
             before = self._console.next
             try:
                 async for batch in self._read(follow=False):
@@ -163,7 +159,6 @@ class Follower:
             except ApiError as error:
                 log.warning("the rest of the console of %s cannot be had: %s", self._execution_id, error)
                 break
-            await asyncio.sleep(0.1)
         for frame, at in self._console.plain():
             self._telling.take(frame, at)
         if batch := self._batch():
@@ -185,6 +180,14 @@ class Follower:
 
 def _second_pod(name: str) -> str:
     return f"Kubernetes made a second pod of this attempt, {name}: it was refused the start and ran nothing"
+
+
+async def _within(seconds: float, changed: asyncio.Event) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            return await changed.wait()
+    except TimeoutError:
+        return False
 
 
 def _record(message: str) -> End | None:

@@ -49,12 +49,12 @@ def missing(reason: str) -> None:
 
 
 @contextmanager
-def moto(directory: Path) -> Iterator[Service]:
-    """S3, light: takes any credentials."""
-    port = free_port()
-    command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with running(command, directory / "moto.log", f"http://127.0.0.1:{port}/moto-api/data.json"):
-        yield s3("moto", f"http://127.0.0.1:{port}", "any", "any-canary-of-a-secret")
+def moto(directory: Path, host: str = "127.0.0.1") -> Iterator[Service]:
+    """S3, light: takes any credentials. ``host``: the address at which it is reached."""
+    port = free_port(host)
+    command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", host, "-p", str(port)]
+    with running(command, directory / "moto.log", f"http://{host}:{port}/moto-api/data.json"):
+        yield s3("moto", f"http://{host}:{port}", "any", "any-canary-of-a-secret")
 
 
 @contextmanager
@@ -117,9 +117,9 @@ def gcs(endpoint: str) -> Service:
     )
 
 
-def free_port() -> int:
+def free_port(host: str = "127.0.0.1") -> int:
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.bind((host, 0))
         port: int = listener.getsockname()[1]
         return port
 

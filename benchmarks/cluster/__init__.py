@@ -1,0 +1,1 @@
+"""What the engine costs on a Kubernetes cluster, beside the cluster's own API: ``make bench-cluster``."""

@@ -1,0 +1,122 @@
+"""What a follower does between the end of a container and the telling of it, on virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from klassd.workflows.executors.kubernetes.api import Api
+from klassd.workflows.executors.kubernetes.follower import PODLESS, TAIL, Follower
+from klassd.workflows.executors.kubernetes.names import EXECUTION, NONCE
+from klassd.workflows.executors.kubernetes.turns import Turns
+from klassd.workflows.executors.kubernetes.view import Known
+from klassd.workflows.frames import encode
+from klassd.workflows.model.execution import Finished, Told, Waiting
+from klassd.workflows.testing.clock import run_virtual
+
+ID, KEY = "0tj3v4k7q2m9x8w5y6zb-0-0-1", "0123456789abcdef" * 2
+LINE = encode(KEY, 0, "out", 1, b'{"l":1,"n":1,"x":"a line\\n"}')
+END = encode(KEY, 1, "end", 2, b'{"result":"success","lines":1}')
+
+
+class Late(Api):
+    """A console of which each look shows a frame more."""
+
+    def __init__(self, *frames: bytes) -> None:
+        self._frames = frames
+        self.looks = 0
+
+    async def log(self, pod: str, container: str, *, since: str = "", follow: bool) -> AsyncIterator[bytes]:
+        self.looks += 1
+        for frame in self._frames[: self.looks]:
+            yield b"2026-01-02T03:04:05.000000001Z " + frame
+
+
+def ended() -> Known:
+    metadata: dict[str, Any] = {"name": "p", "uid": "p", "annotations": {EXECUTION: ID, NONCE: KEY}}
+    status = {
+        "phase": "Succeeded",
+        "containerStatuses": [{"name": "worker", "state": {"terminated": {"exitCode": 0, "reason": "Completed"}}}],
+    }
+    known = Known()
+    known.put_pod({"metadata": metadata, "spec": {"containers": []}, "status": status})
+    return known
+
+
+async def told(api: Api) -> tuple[list[Told], float]:
+    """All of it, and how long it took."""
+    batches = [batch async for batch in Follower(api, ended(), Turns(0.0), ID, "", 0, 1).told()]
+    return [each for batch in batches for each in batch], asyncio.get_running_loop().time()
+
+
+@pytest.mark.parametrize(("frames", "looks"), [([LINE + b"2026-01-02T03:04:05.000000001Z " + END], 1), ([LINE, END], 2)])
+def test_an_end_is_told_as_soon_as_it_stands_in_the_console(frames: list[bytes], looks: int) -> None:
+    api = Late(*frames)
+    heard, seconds = run_virtual(told(api))
+    assert isinstance(heard[-1], Finished) and heard[-1].end and heard[-1].end.result == "success"
+    assert (api.looks, seconds) == (looks, pytest.approx((looks - 1) * TAIL))
+
+
+class Full(Api):
+    """A quota is full: Jobs stay without pods, and their events say why."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[float, str]] = []
+
+    async def events(self, name: str) -> list[dict[str, Any]]:
+        self.asked.append((asyncio.get_running_loop().time(), name))
+        return [{"type": "Warning", "message": "exceeded quota: full"}]
+
+
+def podless() -> Known:
+    known = Known()
+    known.job = {"metadata": {"name": "j", "uid": "j"}, "spec": {"parallelism": 1}, "status": {"conditions": ()}}
+    return known
+
+
+async def first_words(api: Api, known: Known, asking: Turns, name: str) -> list[str]:
+    said = []
+    async for batch in Follower(api, known, asking, name, "", 0, 1).told():
+        said += [each.why for each in batch if isinstance(each, Waiting)]
+        if len(said) == 2:
+            break
+    return said
+
+
+@pytest.mark.fault("E6")
+def test_a_thousand_jobs_without_a_pod_cost_four_requests_a_second_and_each_has_its_turn() -> None:
+    api = Full()
+
+    async def check() -> list[list[str]]:
+        asking = Turns(0.25)
+        return await asyncio.gather(*(first_words(api, podless(), asking, f"e{number}") for number in range(1000)))
+
+    said = run_virtual(check())
+    assert said == [["there is no pod yet", "exceeded quota: full"]] * 1000
+    times = [time for time, _ in api.asked]
+    assert len(times) == 1000 and times[0] == pytest.approx(PODLESS)
+    assert all(later - earlier >= 0.249 for earlier, later in itertools.pairwise(times))
+
+
+def test_a_pod_that_appears_while_others_ask_is_seen_at_once() -> None:
+    async def check() -> float:
+        asking, known = Turns(100.0), podless()
+        for _ in range(10):
+            asking.take()
+
+        async def appear() -> None:
+            await asyncio.sleep(PODLESS + 1)
+            known.put_pod(ended().last or {})
+            known.tell()
+
+        task = asyncio.create_task(appear())
+        async for _ in Follower(Late(LINE + b"2026-01-02T03:04:05.000000001Z " + END), known, asking, ID, "", 0, 1).told():
+            pass
+        await task
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(check()) == pytest.approx(PODLESS + 1)
