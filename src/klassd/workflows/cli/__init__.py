@@ -22,6 +22,7 @@ _GROUPS = (
     ("work", ("dev", "run", "enqueue")),
     ("look", ("runs", "show", "logs", "artifacts")),
     ("act", ("stop", "rerun")),
+    ("deploy", ("image", "manifest")),
     ("operate", ("serve", "migrate", "worker")),
 )
 

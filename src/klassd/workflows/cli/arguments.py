@@ -148,6 +148,45 @@ def _serve(parser: Parser) -> None:
     _common(parser, "every line of the log as a JSON object")
 
 
+def _image(parser: Parser) -> None:
+    parser.add_argument("action", choices=("check",), metavar="check", help="look at everything a pod of this image needs")
+    parser.add_argument("app", nargs="?", metavar="MODULE:APP", help=_APP)
+    parser.add_argument(
+        "--artifacts",
+        metavar="URL",
+        help="the artifact store of the jobs; default: KLASSD_ARTIFACTS, klassd.toml, the app's own",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="the manifest of its jobs, with problems and remarks, as one document"
+    )
+
+
+def _manifest(parser: Parser) -> None:
+    parser.add_argument("app", nargs="?", metavar="MODULE:APP", help=f"in the image; {_APP}")
+    parser.add_argument("--image", required=True, metavar="REF", help="has your code and this package; of scheduler and jobs")
+    parser.add_argument("--name", default="klassd", metavar="NAME", help="of this installation and its objects (klassd)")
+    parser.add_argument("--namespace", metavar="NAME", help="where all of it goes; default: left to kubectl")
+    parser.add_argument(
+        "--create-namespace", action="store_true", help="a Namespace too, which enforces the restricted standard"
+    )
+    parser.add_argument("--store", metavar="URL", help="or secret:NAME/KEY; default: SQLite on a PersistentVolumeClaim")
+    parser.add_argument("--artifacts", metavar="URL", help="or secret:NAME/KEY; where jobs pass large data: s3://..., gs://...")
+    parser.add_argument(
+        "--secret", action="append", default=[], metavar="NAME", help="a Secret whose entries are variables of the scheduler"
+    )
+    parser.add_argument("--config", metavar="FILE", help="a klassd.toml for the scheduler, as a ConfigMap")
+    parser.add_argument("--workdir", default="/app", metavar="PATH", help="of the image, where --config is looked for (/app)")
+    parser.add_argument("--storage", default="1Gi", metavar="SIZE", help="of the claim (1Gi)")
+    parser.add_argument("--storage-class", metavar="NAME", help="of the claim; default: the cluster's")
+    parser.add_argument(
+        "--replicas", type=_positive, default=1, metavar="N", help="schedulers; more than one needs --store (1)"
+    )
+    parser.add_argument("--open-egress", action="store_true", help="jobs may connect to anywhere; default: see below")
+    parser.add_argument("--kubernetes", metavar="RELEASE", help="for an older cluster, such as 1.20; default: 1.21 and newer")
+    parser.add_argument("--kustomize", metavar="DIR", help="write a base for overlays there instead of printing")
+    parser.add_argument("--json", action="store_true", help="one JSON List, which kubectl takes as well")
+
+
 def _migrate(parser: Parser) -> None:
     _common(parser, '{"store": ..., "ready": true}')
 
@@ -181,6 +220,17 @@ routes   /healthz  200 while the process lives
 exit     0 asked to end (SIGTERM, Ctrl+C), 1 the HTTP server ended, 2 usage or configuration, 130 a second signal
 
 The first signal: it lets go of its runs, for others to take over at once; jobs under way go on. The second: it just ends."""
+_IMAGE = """\
+exit     0 a pod can run all of it, 1 there are problems, 2 usage or configuration
+
+As a pod runs it: docker run --rm --read-only --tmpfs /tmp --user 65532:65532 IMAGE klassd image check"""
+_MANIFEST = """\
+apply    klassd manifest shop:app --image REF | kubectl apply -f -
+base     klassd manifest shop:app --image REF --kustomize base && kubectl apply -k base
+network  jobs may reach DNS, the scheduler, the artifact store and one another; whatever else they must reach needs one more
+         NetworkPolicy, or --open-egress
+
+No secret stands in a manifest: name the Secret that holds it."""
 _CURSOR = "The cursor for --after stands under a list that has more."
 
 COMMANDS: dict[str, tuple[str, Callable[[Parser], None], str | None]] = {
@@ -194,6 +244,8 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None], str | None]] = {
     "stop": ("cancel a run", _stop, None),
     "rerun": ("run again: the same definition and inputs", _rerun, None),
     "serve": ("run the scheduler for production, with probes and an API over HTTP", _serve, _SERVE),
+    "image": ("check that an image can run every job of an app", _image, _IMAGE),
+    "manifest": ("print the manifests of a scheduler in a cluster", _manifest, _MANIFEST),
     "migrate": ("create or update the schema of the store", _migrate, None),
     "worker": ("execute one order; executors call this", _worker, None),
 }

@@ -20,6 +20,7 @@ from lightkube.config.kubeconfig import SingleConfig
 from lightkube.core.exceptions import ConfigError
 
 from klassd.workflows.errors import ConfigurationError
+from klassd.workflows.executors.kubernetes.rights import lacking
 from klassd.workflows.executors.kubernetes.settings import KubernetesSettings
 
 CONNECT, ANSWER = 5.0, 20.0  # seconds
@@ -40,12 +41,17 @@ class ApiError(Exception):
 
     def __init__(self, status: int, reason: str, message: str, retry_after: float | None = None) -> None:
         self.status, self.reason, self.message, self.retry_after = status, reason, message, retry_after
-        super().__init__(f"{status} {reason}: {message}")
+        self.lacking = lacking(message) if status == 403 else None
+        super().__init__(f"{_lacks(self.lacking)}{status} {reason}: {message}")
 
     @property
     def unavailable(self) -> bool:
         """It may be otherwise soon, and says nothing of what was asked."""
         return self.status in (408, 429) or self.status >= 500
+
+
+def _lacks(right: str | None) -> str:
+    return f"configuration: the scheduler lacks the right to {right}; the role of `klassd manifest` has it: " if right else ""
 
 
 class Unavailable(OSError):

@@ -42,6 +42,7 @@ class Follower:
         self._course = Course(api)
         self._finished: Finished | None = None
         self._said = ""
+        self._complained = False
 
     async def told(self) -> AsyncIterator[Sequence[Told]]:
         while True:
@@ -120,9 +121,15 @@ class Follower:
         except Unavailable as error:
             log.info("the console of %s is opened again: %s", self._execution_id, error)
         except ApiError as error:  # its container is not there yet, or not any more: the view will tell which
-            log.info("the console of %s cannot be had: %s", self._execution_id, error)
+            self._cannot_listen(error)
         if self._finished is None:
             await _within(REOPEN, changed)
+
+    def _cannot_listen(self, error: ApiError) -> None:
+        """Told loudly once where it will not pass by itself."""
+        loud = bool(error.lacking) and not self._complained
+        self._complained = self._complained or loud
+        log.log(logging.WARNING if loud else logging.INFO, "the console of %s cannot be had: %s", self._execution_id, error)
 
     async def _read(self, *, follow: bool) -> AsyncIterator[Sequence[Told]]:
         self._console.reopen()

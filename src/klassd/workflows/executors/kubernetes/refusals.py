@@ -13,12 +13,8 @@ def launch_error(error: ApiError, namespace: str) -> LaunchRefused | LaunchDelay
         return LaunchDelayed(f"quota of namespace {namespace}: {error.message}", QUOTA)
     if error.status == 403 and "is being terminated" in error.message:
         return LaunchRefused(f"namespace {namespace} is being deleted: {error.message}")
-    if error.status == 403 and "cannot create resource" in error.message:
-        return LaunchDelayed(
-            f"configuration: the scheduler lacks a right in namespace {namespace}: {error.message};"
-            " the manual lists what it needs",
-            RIGHTS,
-        )
+    if error.lacking:
+        return LaunchDelayed(f"{error} (namespace {namespace})", RIGHTS)
     if error.status == 404:
         return LaunchDelayed(f"configuration: namespace {namespace} is not there: {error.message}", RIGHTS)
     if error.status == 409:

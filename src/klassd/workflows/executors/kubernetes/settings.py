@@ -28,6 +28,7 @@ class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     namespace: str | None = None  # where the pods run; default: the scheduler's own, or that of the kubeconfig's context
     kubeconfig: str | None = None  # path; default: the pod's own service account, then KUBECONFIG, then ~/.kube/config
     context: str | None = None  # of the kubeconfig; default: its current one
+    service_account: str | None = None  # of the pods of jobs that name none of their own
     instance: str = "klassd"  # tells the pods of one installation from those of another in the same namespace
     concurrency: int = 100  # executions at once
     keep: str | float = "1h"  # how long Kubernetes keeps a Job whose outcome is stored, at least 10m
@@ -49,7 +50,10 @@ class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         """What the executor says of every pod."""
         said = self.pod.shape if self.pod else PodShape()
         return msgspec.structs.replace(
-            said, image=said.image or self.image, resources=None if self.resources is None else needs_of(self.resources)
+            said,
+            image=said.image or self.image,
+            service_account=said.service_account or self.service_account,
+            resources=None if self.resources is None else needs_of(self.resources),
         )
 
     @property
