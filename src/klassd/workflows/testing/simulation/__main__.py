@@ -20,10 +20,11 @@ def main(arguments: list[str] | None = None) -> int:
     first, _, last = given.seeds.partition("..")
     began = time.monotonic()
     came = batch(range(int(first), int(last or first) + 1), steps=given.steps, processes=given.processes)
-    print(came)
-    print(f"{time.monotonic() - began:.0f} s")
+    seconds = time.monotonic() - began
     for seed in list(came.violations)[:1]:
-        print(f"\nseed {seed}, shrunk:\n{shrink(seed, steps=given.steps)}")
+        print(f"seed {seed}, shrunk:\n{shrink(seed, steps=given.steps)}\n")
+    print(came)
+    print(f"{seconds:.0f} s")
     return 0 if came.good else 1
 
 

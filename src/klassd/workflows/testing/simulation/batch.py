@@ -50,10 +50,10 @@ class Batch:
     def __str__(self) -> str:
         seeds = f"{self.seeds:,} seeds, {self.events:,} events, {self.runs:,} runs, {self.seconds / 86400:,.1f} virtual days"
         lines = [
-            f"{seeds}, {self.faults.total():,} faults: {len(self.violations)} violations",
             *(f"  {kind:22} {self.faults[kind]:9,}" for kind in KINDS),
             *(f"seed {seed}: {violation}" for seed, violation in self.violations.items()),
             *(f"{kind} never happened" for kind in self.silent),
+            f"{seeds}, {self.faults.total():,} faults: {len(self.violations)} violations",
         ]
         return "\n".join(lines)
 

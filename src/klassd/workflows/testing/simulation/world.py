@@ -147,6 +147,8 @@ class World:
         return SimStore(process, self.memory, self.loop, self.rng, self.faults, self.trace, self.hints, self.invariants)
 
     def _start_scheduler(self) -> None:
+        if self._ending:  # this one was to take the place of one that crashed
+            return
         self._births += 1
         process = self._process(f"scheduler-{self._births}")
         executor = SimExecutor(
