@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from klassd.workflows import Resources, Retry
+from klassd.workflows import Grow, Job, JobContext, Resources, Retry
 from klassd.workflows.errors import ConfigurationError
-from klassd.workflows.options import Needs, RetryPolicy
+from klassd.workflows.options import Growth, Needs, RetryPolicy
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,14 @@ def test_backoff_is_the_first_and_the_longest_wait(retry: Retry, first: float, m
         ({"on": {"input": 1}}, "Retry: on is 'input': expected a cause of failure"),
         ({"on": {"oom": -1}}, "Retry: on['oom'] is -1: expected a number of retries, 0 or more"),
         ({"on": {"oom": True}}, "Retry: on['oom'] is True: expected a number of retries"),
+        (
+            {"on": {"oom": "2x"}},
+            "Retry: on['oom'] is '2x': expected a number of retries, 0 or more, or Grow(memory=2, max='8Gi')",
+        ),
+        (
+            {"on": {"evicted": Grow(max="1Gi")}},
+            "Retry: on['evicted'] is Grow(memory=2.0, max='1Gi', times=None): expected a num",
+        ),
         ({"jitter": 1}, "Retry: jitter is 1: expected a part of the wait, 0 to 1"),
     ],
 )
@@ -50,6 +58,39 @@ def test_a_wrong_retry_is_refused(options: dict[str, Any], message: str) -> None
     with pytest.raises(ConfigurationError) as caught:
         Retry(**{"times": 1} | options)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"memory": 1}, "Grow: memory is 1: expected a factor of at least 1.1, such as 2"),
+        ({"memory": "2Gi"}, "Grow: memory is '2Gi': expected a factor"),
+        ({"memory": float("inf")}, "Grow: memory is inf: expected a factor"),
+        ({"max": "lots"}, "Grow: max is 'lots': expected the most memory an attempt may ask for, such as '8Gi'"),
+        ({"max": "1Gi/8Gi"}, "Grow: max is '1Gi/8Gi': expected the most"),
+        ({"max": "none"}, "Grow: max is 'none': expected the most"),
+        ({"max": "0"}, "Grow: max is '0': expected the most"),
+        ({"max": 8}, "Grow: max is 8: expected the most"),
+        ({"times": 0}, "Grow: times is 0: expected a number of retries, 1 or more"),
+        ({"times": True}, "Grow: times is True: expected a number of retries, 1 or more"),
+    ],
+)
+def test_a_wrong_growth_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Grow(**{"max": "8Gi"} | options)
+    assert message in str(caught.value)
+
+
+def test_growth_is_a_budget_of_its_own() -> None:
+    policy = Retry(3, on={"oom": Grow(memory=1.5, max="8Gi", times=2), "evicted": 20}).policy
+    assert (policy.on, policy.grow) == ({"evicted": 20}, Growth(1.5, "8Gi", 2))
+
+
+def test_growth_that_could_never_begin_is_refused_with_the_class() -> None:
+    with pytest.raises(ConfigurationError, match=r"Full: Grow: max is '1Gi': expected more than its memory limit, '2Gi'"):
+
+        class Full(Job, resources=Resources(memory="2Gi"), retry=Retry(1, on={"oom": Grow(max="1Gi")})):
+            def run(self, ctx: JobContext) -> None: ...
 
 
 @pytest.mark.parametrize(

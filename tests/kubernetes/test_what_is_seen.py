@@ -84,6 +84,25 @@ def test_a_terminated_container_is_told_with_the_cluster_s_reason(job: Any, pod:
     assert (found.reason, words in found.message) == (cause, True), found
 
 
+LIMITS = [
+    ({"limits": {"memory": "512Mi"}, "requests": {"memory": "128Mi"}}, "128Mi/512Mi", "its limit of 512Mi"),
+    ({"limits": {"memory": "1G"}}, "1G/1G", "its limit of 1G"),
+    ({"requests": {"memory": "128Mi"}}, "", "its node had no memory left"),
+    ({}, "", "its node had no memory left"),
+    ({"limits": {"memory": "1e9"}}, "", ""),
+]
+
+
+@pytest.mark.fault("E17")
+@pytest.mark.parametrize(("resources", "memory", "words"), LIMITS)
+def test_a_kill_for_memory_tells_what_there_was_to_use(resources: dict[str, Any], memory: str, words: str) -> None:
+    killed = pod(ended(137, "OOMKilled"))
+    killed["spec"]["containers"][0]["resources"] = resources
+    found = seen(job(), killed).exit
+    assert found and (found.reason, found.memory) == (Cause.OOM, memory)
+    assert words in found.message
+
+
 @pytest.mark.parametrize(
     "status",
     [{"phase": "Unknown", "reason": "NodeLost"}, {"conditions": [{"type": "Ready", "status": "Unknown"}]}, DISRUPTED],

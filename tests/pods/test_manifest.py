@@ -23,7 +23,8 @@ from klassd.workflows.errors import LaunchRefused
 from klassd.workflows.executors.kubernetes import names
 from klassd.workflows.executors.kubernetes.delivery import IN_CONFIG_MAP, IN_VARIABLE
 from klassd.workflows.model.run import execution_id
-from klassd.workflows.options import Needs
+from klassd.workflows.model.workflow import Node
+from klassd.workflows.options import Needs, Options
 from klassd.workflows.order import Order
 from klassd.workflows.pods import (
     Claim,
@@ -43,6 +44,7 @@ from klassd.workflows.pods import (
     Sidecar,
     Toleration,
 )
+from klassd.workflows.rules import pods
 
 HERE = Path(__file__).parent
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
@@ -283,6 +285,15 @@ def test_resources_are_rendered_as_requests_and_limits(needs: Needs | None, requ
 def test_a_request_above_the_limit_of_another_layer_is_refused() -> None:
     with pytest.raises(LaunchRefused, match="'worker' requests 128Mi memory, more than its limit of 64Mi"):
         job(PodShape(resources=Needs(memory="/64Mi")))
+
+
+def test_memory_that_has_grown_is_what_the_container_gets() -> None:
+    """Over whatever the executor's own layers say."""
+    node = Node("report", "shop:Report", "shop:Report", options=Options(resources=Needs(cpu="1", memory="64Mi/128Mi")))
+    asked = pods.asked(node, {}, "256Mi/512Mi")
+    found = worker(asked, {"resources": Resources(memory="1Gi/2Gi", cpu="4")})["resources"]
+    assert (found["requests"]["memory"], found["limits"]["memory"]) == ("256Mi", "512Mi")
+    assert found["limits"]["cpu"] == "1"
 
 
 def test_a_mount_of_a_volume_that_no_layer_has_is_refused() -> None:

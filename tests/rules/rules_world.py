@@ -56,7 +56,7 @@ def essence(state: RunState) -> Any:
 
 def _of_node(each: NodeState) -> Any:
     tasks = {
-        index: (task.status, task.attempt, task.not_before, task.output, task.outputs, task.error, task.failures)
+        index: (task.status, task.attempt, task.not_before, task.output, task.outputs, task.error, task.failures, task.memory)
         for index, task in sorted(each.tasks.items())
     }
     counters = (each.unmet, each.count, each.next, each.running, each.waiting, each.succeeded, each.failed, each.cancelled)
@@ -109,13 +109,20 @@ class Rows:
             error=event.verdict.message,
             output=event.output,
             outputs=event.outputs,
+            memory=event.verdict.memory or before.memory,
         )
 
     def _start(self, start: Start) -> None:
         id_ = self._id(start.node, start.index, start.attempt)
         assert id_ not in self.executions, f"{id_} started twice"
         self.executions[id_] = Execution(
-            id=id_, run_id="run", node=start.node, index=start.index, attempt=start.attempt, not_before=start.not_before
+            id=id_,
+            run_id="run",
+            node=start.node,
+            index=start.index,
+            attempt=start.attempt,
+            not_before=start.not_before,
+            memory=start.memory,
         )
 
 

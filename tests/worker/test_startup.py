@@ -9,7 +9,8 @@ import pytest
 from worker_help import Runner, Template, environment, order
 
 OURS = """
-artifacts context crashes errors fields frames importable job job_options options order worker worker.channel worker.child
+artifacts context crashes errors fields frames importable job job_options options order quantities worker worker.channel
+worker.child
 worker.claim worker.console worker.context worker.execute worker.execution worker.forker worker.processes worker.stdio
 worker.supervisor
 """

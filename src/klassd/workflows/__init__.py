@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from klassd.workflows.errors import KlassdError as KlassdError
     from klassd.workflows.errors import PermanentError as PermanentError
     from klassd.workflows.executors.local import LocalExecutor as LocalExecutor
+    from klassd.workflows.job import Grow as Grow
     from klassd.workflows.job import Job as Job
     from klassd.workflows.job import Resources as Resources
     from klassd.workflows.job import Retry as Retry
@@ -37,6 +38,7 @@ _WHERE = {
     "App": "app",
     "Artifact": "artifacts",
     "Client": "client",
+    "Grow": "job",
     "InvalidInput": "errors",
     "InvalidWorkflow": "errors",
     "Job": "job",
@@ -59,6 +61,7 @@ __all__ = [
     "App",
     "Artifact",
     "Client",
+    "Grow",
     "InvalidInput",
     "InvalidWorkflow",
     "Job",

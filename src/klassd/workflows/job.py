@@ -35,7 +35,7 @@ from klassd.workflows.context import JobContext
 from klassd.workflows.errors import ConfigurationError, InvalidInput, PermanentError
 from klassd.workflows.fields import Field, Fields, check_type, json_bytes
 from klassd.workflows.importable import near, source_of
-from klassd.workflows.job_options import ClassOptions, Resources, Retry, checked, merged
+from klassd.workflows.job_options import ClassOptions, Grow, Resources, Retry, checked, merged
 from klassd.workflows.options import Options
 
 if TYPE_CHECKING:
@@ -353,6 +353,6 @@ def _hints(function: Any) -> dict[str, Any]:
 
 
 __all__ = [
-    "ClassOptions", "Job", "JobCall", "JobFunction", "JobInfo", "Resources", "Retry",
+    "ClassOptions", "Grow", "Job", "JobCall", "JobFunction", "JobInfo", "Resources", "Retry",
     "encode_output", "is_job", "job", "job_info", "load_job",
 ]  # fmt: skip

@@ -5,28 +5,50 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from math import isfinite
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import msgspec
 
 from klassd.workflows.errors import ConfigurationError
 from klassd.workflows.importable import near
-from klassd.workflows.options import RETRYABLE, Needs, Options, RetryPolicy, seconds, sides
+from klassd.workflows.options import RETRYABLE, Growth, Needs, Options, RetryPolicy, seconds
+from klassd.workflows.quantities import BYTES, CPU, NONE, amount, limit, sides
 
 if TYPE_CHECKING:
     from klassd.workflows.pod_shape import PodShape
     from klassd.workflows.pods import Pod
 
-_CPU = re.compile(r"(\d+(?:\.\d+)?)(m?)")
-_BYTES = re.compile(r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?")
-_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)(m|Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?")
-_DECIMAL = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
-_BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50}
-_SCALE = _DECIMAL | _BINARY
+LEAST_GROWTH = 1.1  # of memory: a smaller step costs an attempt and helps nobody
+
 _EXTENDED = re.compile(
     r"(?!([a-z0-9-]+\.)*kubernetes\.io/)[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9][A-Za-z0-9._-]*|hugepages-\w+"
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grow:
+    """After an out-of-memory kill the next attempt asks for ``memory`` times what the killed one had, request and limit, and
+    for no more than ``max``. One that is killed at ``max`` is not tried again.
+
+    ``times``: after so many further attempts it is given up sooner. Raises ``ConfigurationError``.
+    """
+
+    memory: float = 2.0
+    max: str
+    times: int | None = None
+
+    def __post_init__(self) -> None:
+        least = _is_number(self.memory) and self.memory >= LEAST_GROWTH
+        _expect(least, "Grow", "memory", self.memory, f"a factor of at least {LEAST_GROWTH:g}, such as 2")
+        good = isinstance(self.max, str) and BYTES.fullmatch(self.max) is not None and amount(self.max) >= 1
+        _expect(good, "Grow", "max", self.max, "the most memory an attempt may ask for, such as '8Gi'")
+        times = self.times is None or (_is_int(self.times) and self.times > 0)
+        _expect(times, "Grow", "times", self.times, "a number of retries, 1 or more")
+
+    @property
+    def growth(self) -> Growth:
+        return Growth(memory=float(self.memory), max=self.max, times=self.times)
 
 
 @dataclass(frozen=True)
@@ -34,7 +56,8 @@ class Retry:
     """Try a failed task again, up to ``times`` more.
 
     What the machine or the cluster did to an attempt (lost, evicted, out of memory, no image, no start) does not count against
-    ``times`` but against ``infrastructure``. ``on`` gives causes budgets of their own, ``{"evicted": 20, "deadline": 0}``.
+    ``times`` but against ``infrastructure``. ``on`` gives causes budgets of their own, ``{"evicted": 20, "deadline": 0}``,
+    and lets memory grow: ``{"oom": Grow(memory=2, max="8Gi")}``.
     ``backoff``: the wait before the first retry and the longest wait, "10s..5m"; one duration ("30s") for waits that stay
     the same. Each wait is ``factor`` times the one before, give or take ``jitter`` of it. Raises ``ConfigurationError``.
     """
@@ -44,7 +67,7 @@ class Retry:
     factor: float = 2.0
     jitter: float = 0.1
     infrastructure: int = 3
-    on: Mapping[str, int] = field(default_factory=dict)
+    on: Mapping[str, int | Grow] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _expect(_is_int(self.times) and self.times >= 0, "Retry", "times", self.times, "a number of retries, 0 or more")
@@ -59,7 +82,7 @@ class Retry:
         )
         for cause, times in self.on.items():
             _expect(cause in RETRYABLE, "Retry", "on", cause, f"a cause of failure: {', '.join(RETRYABLE)}")
-            _expect(_is_int(times) and times >= 0, "Retry", f"on[{cause!r}]", times, "a number of retries, 0 or more")
+            _expect(_is_budget(cause, times), "Retry", f"on[{cause!r}]", times, _budget(cause))
         first, most = self._waits()
         _expect(first <= most, "Retry", "backoff", self.backoff, "the first wait not longer than the longest, '10s..5m'")
 
@@ -80,8 +103,17 @@ class Retry:
             factor=float(self.factor),
             jitter=float(self.jitter),
             infrastructure=self.infrastructure,
-            on=dict(self.on),
+            on={cause: times for cause, times in self.on.items() if not isinstance(times, Grow)},
+            grow=next((each.growth for each in self.on.values() if isinstance(each, Grow)), None),
         )
+
+
+def _is_budget(cause: str, given: object) -> bool:
+    return (isinstance(given, Grow) and cause == "oom") or (_is_int(given) and given >= 0)  # type: ignore[operator]
+
+
+def _budget(cause: str) -> str:
+    return "a number of retries, 0 or more" + (", or Grow(memory=2, max='8Gi')" if cause == "oom" else "")
 
 
 class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,9 +131,9 @@ class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         problems = [
-            *_quantity("cpu", self.cpu, _CPU, "'250m', '1' or '250m/1' (request/limit) or 'none'"),
-            *_quantity("memory", self.memory, _BYTES, "'256Mi' or '256Mi/512Mi' (request/limit) or 'none'"),
-            *_quantity("ephemeral_storage", self.ephemeral_storage, _BYTES, "'1Gi' or '1Gi/2Gi' (request/limit) or 'none'"),
+            *_quantity("cpu", self.cpu, CPU, "'250m', '1' or '250m/1' (request/limit) or 'none'"),
+            *_quantity("memory", self.memory, BYTES, "'256Mi' or '256Mi/512Mi' (request/limit) or 'none'"),
+            *_quantity("ephemeral_storage", self.ephemeral_storage, BYTES, "'1Gi' or '1Gi/2Gi' (request/limit) or 'none'"),
             *_extended(self.extended),
         ]
         if problems:
@@ -117,23 +149,15 @@ def needs_of(given: Resources | Literal["unconstrained"]) -> Needs:
     return given.needs if isinstance(given, Resources) else Needs(unconstrained=True)
 
 
-def amount(text: str) -> float:
-    """A quantity as Kubernetes writes it, as a number."""
-    found = _AMOUNT.fullmatch(text)
-    if not found:
-        raise ValueError(f"{text!r} is no quantity: expected a number and a unit, such as '250m' or '1Gi'")
-    return float(found[1]) * _SCALE[found[2] or ""]
-
-
 def _quantity(name: str, value: Any, form: re.Pattern[str], expected: str) -> Iterator[str]:
     if value is None:
         return
     parts = [part for part in sides(value) if part] if isinstance(value, str) and value.count("/") < 2 else []
-    found = [part if part == "none" else form.fullmatch(part) for part in parts]
+    found = [part if part == NONE else form.fullmatch(part) for part in parts]
     if not found or not all(found):
         yield f"{name} is {value!r}: expected {expected}"
         return
-    amounts = [amount(part) for part in parts if part != "none"]
+    amounts = [amount(part) for part in parts if part != NONE]
     if amounts != sorted(amounts):
         yield f"{name} is {value!r}: expected a request not larger than its limit"
 
@@ -142,11 +166,11 @@ def _extended(extended: Any) -> Iterator[str]:
     if not isinstance(extended, Mapping):
         yield f"extended is {extended!r}: expected names with amounts, such as {{'nvidia.com/gpu': 1}}"
         return
-    for name, amount in extended.items():
+    for name, count in extended.items():
         if not isinstance(name, str) or not _EXTENDED.fullmatch(name):
             yield f"extended has {name!r}: expected a name such as 'nvidia.com/gpu' or 'hugepages-2Mi'"
-        if isinstance(amount, bool) or (amount != "none" and not _BYTES.fullmatch(str(amount))):
-            yield f"extended {name!r} is {amount!r}: expected a whole number such as 1, or 'none'"
+        if isinstance(count, bool) or (count != NONE and not BYTES.fullmatch(str(count))):
+            yield f"extended {name!r} is {count!r}: expected a whole number such as 1, or 'none'"
 
 
 class NodeOptions(TypedDict, total=False):
@@ -180,9 +204,19 @@ def checked(owner: str, given: Mapping[str, Any], *, keyed: bool = True) -> dict
             values[name] = known[name](owner, name, value)
         except ConfigurationError as error:
             problems.append(str(error))
+    problems += _no_room_to_grow(owner, values)
     if problems:
         raise ConfigurationError("; ".join(problems))
     return values
+
+
+def _no_room_to_grow(owner: str, values: Mapping[str, Any]) -> Iterator[str]:
+    """Of options that were written together."""
+    retry, needs = values.get("retry"), values.get("resources")
+    if retry is None or retry.grow is None or needs is None:
+        return
+    if (had := limit(needs.memory)) != inf and had >= amount(retry.grow.max):
+        yield f"{owner}: Grow: max is {retry.grow.max!r}: expected more than its memory limit, {needs.memory!r} in resources"
 
 
 def merged(base: Options, *layers: Mapping[str, Any]) -> Options:

@@ -6,10 +6,20 @@ import re
 
 import msgspec
 
+from klassd.workflows.quantities import sides
+
 # Causes of a failure that another attempt may mend; the others are ``lifecycle.PERMANENT``.
 RETRYABLE = (
     "exception", "exit", "signal", "no_result", "output", "deadline", "start_deadline", "oom", "evicted", "image", "lost",
 )  # fmt: skip
+
+
+class Growth(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the attempt after an out-of-memory kill asks for."""
+
+    memory: float  # times what the killed one had
+    max: str  # and no more than that
+    times: int | None = None  # further attempts; None: as long as there is more to ask for
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -22,6 +32,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, omit_defaults=True):
     jitter: float = 0.1  # +- this part of the wait, so that a thousand failures do not return together
     infrastructure: int = 0  # attempts more, for what the machine or the cluster did to it
     on: dict[str, int] = {}  # the same by cause, for causes that have a budget of their own
+    grow: Growth | None = None  # after "oom", which then has a budget of its own
 
 
 class Needs(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -54,12 +65,6 @@ def _laid(strong: str | None, weak: str | None) -> str | None:
         return weak if strong is None else strong
     (request, limit), (weak_request, weak_limit) = sides(strong), sides(weak)
     return strong if request and limit else f"{request or weak_request}/{limit or weak_limit}"
-
-
-def sides(amount: str) -> tuple[str, str]:
-    """Request and limit of "250m/1", "1" (both) or "/1" (a limit alone). Empty: nothing is said; "none": cleared."""
-    request, slash, limit = amount.partition("/")
-    return (request, limit) if slash else (amount, amount)
 
 
 class Options(msgspec.Struct, frozen=True, omit_defaults=True):

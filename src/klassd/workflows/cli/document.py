@@ -77,6 +77,7 @@ def _execution(execution: Execution) -> dict[str, Any]:
         "outputs": execution.outputs,
         "warnings": list(execution.warnings),
         "waiting": execution.waiting,
+        "memory": execution.memory,
         "started_at": iso(execution.started_at),
         "finished_at": iso(execution.finished_at),
         "lines": execution.log_lines,

@@ -15,7 +15,7 @@ from klassd.workflows.cli.problems import OK
 from klassd.workflows.cli.style import BOLD, DIM, RED, Paint, ago, clock_time, duration, paint_for
 from klassd.workflows.cli.text import harmless
 from klassd.workflows.cli.waits import Waits
-from klassd.workflows.cli.words import artifacts_in, cause_text, node_took, one_line, took, value_text, why_not_run
+from klassd.workflows.cli.words import artifacts_in, cause_text, memory_text, node_took, one_line, took, value_text, why_not_run
 from klassd.workflows.client import NodeView, RunView
 from klassd.workflows.model.run import Execution
 from klassd.workflows.model.states import NodeStatus
@@ -146,6 +146,7 @@ class Page:
             parts.append(value_text(execution.output, self._width - 24) if execution.output is not None else "")
         elif execution.status.final:
             parts.append(self._paint(cause_text(execution), RED if execution.status == "failed" else DIM))
+        parts.append(self._paint(memory_text(execution), DIM))
         return "  ".join(part for part in parts if part)
 
     def _detail(self, execution: Execution, indent: str) -> Iterator[str]:

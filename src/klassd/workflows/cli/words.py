@@ -12,7 +12,8 @@ from klassd.workflows.cli.style import BOLD, DIM, RED, Paint, duration, size
 from klassd.workflows.cli.text import harmless, shorten
 from klassd.workflows.client import NodeView, RunView
 from klassd.workflows.model.run import Execution
-from klassd.workflows.model.states import NodeStatus, RunStatus
+from klassd.workflows.model.states import Cause, NodeStatus, RunStatus
+from klassd.workflows.quantities import sides
 
 _ARTIFACT = {"key", "size", "sha256"}  # media_type is left out where it is the default
 _TRACEBACK = "Traceback (most recent call last):"
@@ -66,6 +67,11 @@ def cause_text(execution: Execution) -> str:
     if not message or cause in ("exception", "stopped"):  # the message names the exception
         return message or cause
     return message if message.lower().startswith(cause.replace("_", " ")) else f"{cause.replace('_', ' ')}: {message}"
+
+
+def memory_text(execution: Execution) -> str:
+    """What it was given after an attempt before it was killed for its memory; its own such end says it already."""
+    return f"memory {sides(execution.memory)[1]}" if execution.memory and execution.cause is not Cause.OOM else ""
 
 
 def took(execution: Execution, now: float | None = None) -> float | None:

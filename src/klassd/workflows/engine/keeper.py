@@ -28,7 +28,7 @@ from klassd.workflows.model.workflow import Definition, Node
 from klassd.workflows.options import Needs
 from klassd.workflows.order import Order
 from klassd.workflows.ports import Clock, Executor, Ids, Spawned, Spawner, Store
-from klassd.workflows.rules import inputs, lifecycle, pods
+from klassd.workflows.rules import inputs, lifecycle, pods, retries
 from klassd.workflows.rules.advance import Begun, Cancelled, Event, Start, TaskEnded, advance
 from klassd.workflows.rules.lifecycle import Verdict
 from klassd.workflows.rules.state import RunState
@@ -222,6 +222,7 @@ class Keeper:
             not_before=start.not_before,
             launched_at=now if at_once else None,
             place=self._deps.executor.place if at_once else None,
+            memory=start.memory,
         )
         return execution, self._when_due(live, start.not_before, now, at_once)
 
@@ -382,7 +383,7 @@ class Keeper:
             artifacts=self._deps.artifacts,
             nonce=self._deps.ids.token(),
             version=self._deps.version,
-            pod=pods.asked(node, self._deps.resources),
+            pod=pods.asked(node, self._deps.resources, self.state.nodes[node.name].tasks[live.task[1]].memory),
         )
 
     def _heard(self, live: Live, batch: Sequence[Told]) -> None:
@@ -436,13 +437,20 @@ class Keeper:
 
     def _finish(self, live: Live, finished: Finished, said: dict[str, Any] | None = None, logs: _Logs = ()) -> None:
         seen = _did_not_start(live, finished) if _is_late(live, finished) else finished
-        verdict = lifecycle.verdict(seen, live.stop_requested)
+        verdict = self._explained(live, lifecycle.verdict(seen, live.stop_requested))
         live.status = verdict.status
         del self._live[live.task]
         self._release(live)
         patch = self._patch(live, **(said or {}) | self._waits_no_more(live) | self._final(live, verdict, finished))
         event = TaskEnded(live.task[0], live.task[1], live.attempt, verdict, verdict.output, verdict.outputs)
         self._decide(event, (patch,), logs, [lambda: self._reap(live)])
+
+    def _explained(self, live: Live, verdict: Verdict) -> Verdict:
+        """Where another attempt follows by the policy, or none does."""
+        if self.state.status is not RunStatus.RUNNING:
+            return verdict
+        task = self.state.nodes[live.task[0]].tasks[live.task[1]]
+        return retries.explained(live.node.options.retry, task.failures, verdict, task.memory)
 
     def _final(self, live: Live, verdict: Verdict, finished: Finished) -> dict[str, Any]:
         end = finished.end
@@ -457,7 +465,7 @@ class Keeper:
             "outputs": verdict.outputs,
             "warnings": verdict.warnings,
             "log_lines": end.lines if end else live.lines,
-        }
+        } | ({"memory": verdict.memory} if verdict.memory else {})
 
     def _reap(self, live: Live) -> None:
         self._spawn(self._until_answered("reap", live, lambda: self._deps.executor.reap(live.id)), f"reap {live.id}")

@@ -17,6 +17,7 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     message: str = ""
     exit_code: int | None = None
     signal: int | None = None
+    memory: str = ""  # of one that was killed for it: request/limit that it had; empty: not known
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):

@@ -83,6 +83,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     warnings: tuple[str, ...] = ()
     progress: dict[str, Any] = {}
     log_lines: int = 0
+    memory: str | None = None  # request/limit that it asks for or had, where an out-of-memory kill made that known
 
 
 class ExecutionPatch(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +108,7 @@ class ExecutionPatch(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     progress: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
     log_lines: int | msgspec.UnsetType = msgspec.UNSET
+    memory: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 def execution_id(run_id: str, node_ordinal: int, index: int, attempt: int) -> str:

@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 
+from klassd.workflows import quantities
 from klassd.workflows.fields import Field, decode
 from klassd.workflows.pod_shape import (
     Claim,
@@ -42,7 +43,6 @@ _PATH = r"/[^:\0]*"
 _PLACE = r"^field '(?:\[\.\.\.\])?\.?([^']*)': "
 _INSIDE = r"(?!/)(?!(.*/)?\.\.(/|$)).+"
 _IMAGE = r"\S+"
-_SIZE = r"\d+(\.\d+)?([KMGTP]i|[kMGTP])?"
 
 OWN_DOMAIN, OWN_VARIABLES, FREE_VARIABLES = "klassd.dev", "KLASSD_", "KLASSD_JOB_"
 RESERVED_CONTAINER, RESERVED_VOLUME, RESERVED_PATH = "worker", "klassd-order", "/run/klassd"
@@ -110,7 +110,7 @@ _is_object = _is(_OBJECT, _OBJECT_RULE)
 _is_key = _is(_KEY, "a key: letters, digits, '-', '_' and '.'")
 _is_path = _is(_PATH, "an absolute path without ':'")
 _is_inside = _is(_INSIDE, "a relative path without '..'")
-_is_size = _is(_SIZE, "a size such as '512Mi'")
+_is_size = _is(quantities.BYTES.pattern, "a size such as '512Mi'")
 
 
 def _variables(name: str, env: Mapping[str, Any]) -> Problems:

@@ -24,8 +24,7 @@ from klassd.workflows.pod_shape import (
     Volume,
 )
 from klassd.workflows.pods import checks
-
-NONE = "none"
+from klassd.workflows.quantities import NONE
 
 
 class InitContainer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

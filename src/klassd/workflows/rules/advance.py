@@ -123,7 +123,8 @@ class _Decision:
             return
         self._ended = self._result(node, event)
         if self._ended.event == "retry":
-            self._retry(node, event.index, event.attempt)
+            memory = retries.asks(node.node.options.retry, self._ended.cause, self._ended.memory)
+            self._retry(node, event.index, event.attempt, memory)
         else:
             self._go_on(node, _tally(node, self._ended))
         self._settle()
@@ -146,25 +147,28 @@ class _Decision:
     def _result(self, node: NodeState, ended: TaskEnded) -> TaskResult:
         verdict = ended.verdict
         event = TASK_EVENTS[verdict.status]
-        if event == "failed" and verdict.retry and self._may_retry(node, ended.index, verdict.cause):
+        memory = verdict.memory or node.tasks[ended.index].memory
+        if event == "failed" and verdict.retry and self._may_retry(node, ended.index, verdict.cause, memory):
             event = "retry"
         error = None if event == "succeeded" else verdict.message or str(verdict.cause or verdict.status)
-        return TaskResult(ended.node, ended.index, ended.attempt, event, ended.output, ended.outputs, error, verdict.cause)
+        return TaskResult(
+            ended.node, ended.index, ended.attempt, event, ended.output, ended.outputs, error, verdict.cause, memory
+        )
 
-    def _may_retry(self, node: NodeState, index: int, cause: Cause | None) -> bool:
+    def _may_retry(self, node: NodeState, index: int, cause: Cause | None, memory: str | None) -> bool:
         failures = retries.with_failure(node.tasks[index].failures, cause)
-        return self._status is RunStatus.RUNNING and retries.may_retry(node.node.options.retry, failures, cause)
+        return self._status is RunStatus.RUNNING and retries.may_retry(node.node.options.retry, failures, cause, memory)
 
     def _retry_owed(self, node: NodeState) -> None:
         if node.waiting:
             for index, task in node.tasks.items():
                 if task.status is TaskStatus.WAITING:
-                    self._retry(node, index, task.attempt)
+                    self._retry(node, index, task.attempt, task.memory)
 
-    def _retry(self, node: NodeState, index: int, attempt: int) -> None:
+    def _retry(self, node: NodeState, index: int, attempt: int, memory: str | None) -> None:
         seed = f"{self._state.id}-{node.ordinal}-{index}-{attempt}"
         wait = backoff.delay(node.node.options.retry, attempt, seed)
-        self._started.append(Start(node.node.name, index, attempt + 1, self._now + wait))
+        self._started.append(Start(node.node.name, index, attempt + 1, self._now + wait, memory))
 
     def _go_on(self, node: NodeState, tally: _Tally) -> None:
         """Fill the places that are free, or end the node where nothing is left to wait for."""

@@ -19,6 +19,7 @@ class Start(msgspec.Struct, frozen=True):
     index: int
     attempt: int
     not_before: float
+    memory: str | None = None  # request/limit that it asks for; None: what the layers say
 
 
 class TaskResult(msgspec.Struct, frozen=True):
@@ -32,6 +33,7 @@ class TaskResult(msgspec.Struct, frozen=True):
     outputs: dict[str, Any] = {}
     error: str | None = None
     cause: Cause | None = None  # of a failure, for good or until the next attempt
+    memory: str | None = None  # that it had or had asked for
 
 
 class Delta(msgspec.Struct, frozen=True, kw_only=True):

@@ -126,6 +126,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     message: str | None = None
     detail: str | None = None  # traceback
     exit_code: int | None = None
+    memory: str | None = None  # of one that was killed for it: request/limit that it had, as far as is known
     retry: bool = False  # another attempt may help
     infrastructure: bool = False  # the machine's or cluster's doing, not the job's
     warnings: tuple[str, ...] = ()
@@ -241,6 +242,7 @@ def _unsuccessful(end: End | None, exit_: Exit, cause: Cause, message: str) -> V
         message=message,
         detail=(error.traceback or None) if error else None,
         exit_code=_exit_code(end, exit_),
+        memory=(exit_.memory or None) if cause is Cause.OOM else None,
         retry=_may_help(cause, end),
         infrastructure=cause in INFRASTRUCTURE or (cause is Cause.DEADLINE and _known(exit_.reason) is Cause.DEADLINE),
         warnings=end.warnings if end else (),

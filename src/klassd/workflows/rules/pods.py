@@ -6,6 +6,7 @@ clearings away at the end, when nothing lies below any more.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import reduce
 from typing import Any, TypeVar
@@ -15,10 +16,9 @@ import msgspec
 from klassd.workflows.model.workflow import Node
 from klassd.workflows.options import Needs
 from klassd.workflows.pod_shape import ALL, ContainerSecurity, ContainerShape, PodSecurity, PodShape
+from klassd.workflows.quantities import NONE, limit, sides
 
 S = TypeVar("S", bound=msgspec.Struct)
-
-NONE = "none"
 
 
 def merge(*shapes: PodShape) -> PodShape:
@@ -26,8 +26,26 @@ def merge(*shapes: PodShape) -> PodShape:
     return reduce(_over, shapes, PodShape())
 
 
-def asked(node: Node, configured: Mapping[str, Needs]) -> PodShape | None:
-    """What is said of a node's pods by its job, itself and the configuration of resources, in that order. None: nothing."""
+def asked(node: Node, configured: Mapping[str, Needs], memory: str | None = None) -> PodShape | None:
+    """What is said of a node's pods by its job, itself and the configuration of resources, in that order. None: nothing.
+
+    ``memory``: what it has grown to after an out-of-memory kill.
+    """
+    shape = _asked(node, configured)
+    if memory is None:
+        return shape
+    needs = (shape.resources if shape else None) or Needs()
+    return merge(shape or PodShape(), PodShape(resources=_at_least(needs, memory)))
+
+
+def _at_least(needs: Needs, memory: str) -> Needs:
+    """Unless the layers give as much by now, or take the limit away: somebody may have mended the configuration meanwhile."""
+    cleared = NONE in sides(needs.memory or "") or (needs.unconstrained and needs.memory is None)
+    enough = limit(needs.memory) != math.inf and limit(needs.memory) >= limit(memory)
+    return needs if cleared or enough else Needs(memory=memory)
+
+
+def _asked(node: Node, configured: Mapping[str, Needs]) -> PodShape | None:
     in_code = None if node.options.resources == Needs() else node.options.resources
     layers = [PodShape(resources=needs) for needs in (in_code, configured.get(node.job)) if needs is not None]
     return merge(node.pod or PodShape(), *layers) if layers else node.pod

@@ -72,7 +72,7 @@ def _between_attempts(task: TaskState, now: float | None) -> bool:
 def _retry(task: TaskState, node: Node, now: float | None) -> str:
     policy, cause = node.options.retry, retries.latest(task.failures)
     left = task.not_before - now if now is not None else 0.0
-    number, most = retries.spent(policy, task.failures, cause), retries.budget(policy, cause)
+    number, most = retries.spent(policy, task.failures, cause), retries.budget(policy, task.failures, cause, task.memory)
     return f"retry {number} of {most}" + (f" in {_seconds(left)}" if left > 0 else "")
 
 

@@ -21,9 +21,9 @@ from klassd.workflows.rules.retries import Failures
 class TaskState:
     """One item of a node, once its first attempt was decided."""
 
-    __slots__ = ("attempt", "error", "failures", "not_before", "output", "outputs", "status")
+    __slots__ = ("attempt", "error", "failures", "memory", "not_before", "output", "outputs", "status")
 
-    def __init__(self, attempt: int, not_before: float, failures: Failures = retries.NONE) -> None:
+    def __init__(self, attempt: int, not_before: float, failures: Failures = retries.NONE, memory: str | None = None) -> None:
         self.status = TaskStatus.RUNNING
         self.attempt = attempt  # the latest
         self.not_before = not_before  # of the latest attempt
@@ -31,6 +31,7 @@ class TaskState:
         self.outputs: dict[str, Any] = {}
         self.error: str | None = None
         self.failures = failures  # of all its attempts
+        self.memory = memory  # that the latest attempt asks for; between two attempts, the next one
 
 
 class NodeState:
@@ -100,7 +101,7 @@ class RunState:
         for row in delta.nodes:
             self._set_node(row)
         for start in delta.started:
-            self._start_task(self.nodes[start.node], start.index, start.attempt, start.not_before)
+            self._start_task(self.nodes[start.node], start.index, start.attempt, start.not_before, start.memory)
         if delta.run is not None and delta.run.status is not None:
             self.status = delta.run.status
 
@@ -138,7 +139,7 @@ class RunState:
             for dependent in node.dependents:
                 dependent.unmet -= 1
 
-    def _start_task(self, node: NodeState, index: int, attempt: int, not_before: float) -> None:
+    def _start_task(self, node: NodeState, index: int, attempt: int, not_before: float, memory: str | None) -> None:
         if node.status is NodeStatus.PENDING:
             node.status = NodeStatus.RUNNING
         before = node.tasks.get(index)
@@ -146,7 +147,7 @@ class RunState:
             node.waiting -= 1
         node.running += 1
         node.next = max(node.next, index + 1)
-        node.tasks[index] = TaskState(attempt, not_before, before.failures if before else retries.NONE)
+        node.tasks[index] = TaskState(attempt, not_before, before.failures if before else retries.NONE, memory)
 
     def _end_task(self, result: TaskResult) -> None:
         node = self.nodes[result.node]
@@ -155,6 +156,7 @@ class RunState:
         task.error = result.error
         if result.event in ("failed", "retry"):
             task.failures = retries.with_failure(task.failures, result.cause)
+            task.memory = retries.asks(node.node.options.retry, result.cause, result.memory)
         node.running -= 1
         match task.status:
             case TaskStatus.SUCCEEDED:
@@ -170,7 +172,7 @@ class RunState:
 
     def _load_task(self, execution: Execution, failures: Failures) -> None:
         node = self.nodes[execution.node]
-        self._start_task(node, execution.index, execution.attempt, execution.not_before)
+        self._start_task(node, execution.index, execution.attempt, execution.not_before, execution.memory)
         node.tasks[execution.index].failures = failures
         if execution.status.final:
             self._end_task(self._loaded_result(node, execution))
@@ -188,6 +190,7 @@ class RunState:
             execution.outputs,
             execution.error,
             execution.cause,
+            execution.memory,
         )
 
     def _owes_retry(self, node: NodeState, execution: Execution) -> bool:
@@ -197,7 +200,7 @@ class RunState:
         return (
             self.status is RunStatus.RUNNING
             and execution.cause not in PERMANENT | BY_RECORD
-            and retries.may_retry(node.node.options.retry, failures, execution.cause)
+            and retries.may_retry(node.node.options.retry, failures, execution.cause, execution.memory)
         )
 
 

@@ -16,6 +16,8 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from klassd.workflows import __version__
 from klassd.workflows.artifacts import ArtifactStore
 from klassd.workflows.errors import KlassdError, LaunchDelayed
@@ -23,8 +25,10 @@ from klassd.workflows.executors.telling import Telling
 from klassd.workflows.frames import dumps
 from klassd.workflows.job import JobInfo, load_job
 from klassd.workflows.model.execution import Exit, Finished, Told
+from klassd.workflows.model.states import Cause
 from klassd.workflows.order import End, Order
 from klassd.workflows.ports import Clock
+from klassd.workflows.quantities import limit
 from klassd.workflows.testing.capture import captured, speaking
 from klassd.workflows.testing.deaths import KILL, NEVER_STARTED
 from klassd.workflows.testing.passage import NOTHING, Came, Work, passage
@@ -196,10 +200,17 @@ class InlineExecution:
         """Its process or pod is gone at once; what the job still does while it is taken down is heard by nobody."""
         if self.ended:
             return
-        self._exit, self._died_at, self._heard_of = exit, self._clock.now(), len(self.recording.frames)
+        self._exit, self._died_at, self._heard_of = self._with_memory(exit), self._clock.now(), len(self.recording.frames)
         self._cancel_timers()
         self._kill()
         self._said()
+
+    def _with_memory(self, exit: Exit) -> Exit:
+        """Killed for its memory, it had what it asked for: as a cluster would tell it."""
+        needs = self.order.pod.resources if self.order.pod else None
+        if exit.reason != Cause.OOM or needs is None or limit(needs.memory) == math.inf:
+            return exit
+        return msgspec.structs.replace(exit, memory=needs.memory)
 
     def _kill(self) -> None:
         if self._work is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from klassd.workflows.executors.kubernetes.names import DOMAIN, INSTANCE, MANAGED_BY
-from klassd.workflows.job_options import amount
+from klassd.workflows.quantities import amount
 
 _KEPT = ("command", "terminationMessagePath", "terminationMessagePolicy")  # without them the outcome would be lost
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from klassd.workflows.options import Needs, sides
+from klassd.workflows.options import Needs
 from klassd.workflows.order import Order
 from klassd.workflows.pod_shape import (
     Claim,
@@ -27,7 +27,7 @@ from klassd.workflows.pod_shape import (
     Value,
     Volume,
 )
-from klassd.workflows.rules.pods import NONE
+from klassd.workflows.quantities import NONE, sides
 
 LARGE = 4096  # characters of one variable
 

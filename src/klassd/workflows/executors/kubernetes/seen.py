@@ -14,6 +14,7 @@ from klassd.workflows.executors.kubernetes.manifest import WORKER
 from klassd.workflows.executors.kubernetes.names import STOPPED, TOO_LATE
 from klassd.workflows.model.execution import Exit
 from klassd.workflows.model.states import Cause
+from klassd.workflows.quantities import amount, sides
 
 # Why a pod ended, in the words of kubelet, scheduler and controllers -> our cause.
 POD_REASONS: Mapping[str, Cause] = {
@@ -85,14 +86,17 @@ def _exit(job: Mapping[str, Any] | None, pod: Mapping[str, Any], terminated: Map
     if number is None and 128 < code < 192:
         number = code - 128
     cause, message = _cause(job, pod, terminated)
-    return Exit(reason=cause or "", message=message, exit_code=None if number else code, signal=number)
+    memory = _memory(pod) if cause is Cause.OOM else ""
+    return Exit(reason=cause or "", message=message, exit_code=None if number else code, signal=number, memory=memory)
 
 
 def _cause(job: Mapping[str, Any] | None, pod: Mapping[str, Any], terminated: Mapping[str, Any]) -> tuple[Cause | None, str]:
     """Our container's own reason first, then the pod's, then the Job's; none for an end in order."""
     cause = CONTAINER_REASONS.get(terminated.get("reason") or "")
     if cause is Cause.OOM:
-        return cause, f"killed: it used more memory than its limit of {_memory_limit(pod)}"
+        limit = sides(_memory(pod))[1]
+        what = f"it used more memory than its limit of {limit}" if limit else "its node had no memory left"
+        return cause, f"killed: {what}"
     if cause is not None:
         return cause, f"{terminated['reason']}: {terminated.get('message') or _pod_message(pod)}".rstrip(": ")
     return next(_pod_causes(job, pod), (None, ""))
@@ -197,8 +201,20 @@ def _pod_message(pod: Mapping[str, Any]) -> str:
     return str(pod["status"].get("message") or "")
 
 
-def _memory_limit(pod: Mapping[str, Any]) -> str:
+def _memory(pod: Mapping[str, Any]) -> str:
+    """Request and limit that our container has, whoever gave them to it; "" without a limit."""
     for container in pod["spec"]["containers"]:
         if container["name"] == WORKER:
-            return str((container.get("resources", {}).get("limits") or {}).get("memory") or "its node")
-    return "its node"
+            resources = container.get("resources") or {}
+            limit = (resources.get("limits") or {}).get("memory")
+            request = (resources.get("requests") or {}).get("memory") or limit
+            return f"{request}/{limit}" if limit and _readable(request, limit) else ""
+    return ""
+
+
+def _readable(*amounts: object) -> bool:
+    """Not in a form that only Kubernetes knows, such as "1e9"."""
+    try:
+        return all(amount(str(each)) > 0 for each in amounts)
+    except ValueError:
+        return False
