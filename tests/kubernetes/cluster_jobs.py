@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 
-from klassd.workflows import App, Job, JobContext, Pod, Retry, Workflow
+from klassd.workflows import App, Grow, Job, JobContext, Pod, Resources, Retry, Workflow
 from klassd.workflows.errors import JobCancelled
 
 
@@ -52,6 +52,14 @@ class Hungry(Job):
         hoard = []
         while True:
             hoard.append(bytearray(os.urandom(1024) * 4096))
+
+
+class Growing(Job, resources=Resources(memory="64Mi"), retry=Retry(0, backoff=1, on={"oom": Grow(memory=2, max="512Mi")})):
+    """Needs more than twice what it may have at first, and less than four times."""
+
+    def run(self, ctx: JobContext) -> int:
+        hoard = [os.urandom(1024) * 1024 for _ in range(150)]
+        return len(hoard)
 
 
 class Talkative(Job):
@@ -121,4 +129,4 @@ def no_image() -> Workflow:
     return flow
 
 
-app = App(jobs=[Steps, Broken, Sleeper, everything(), many(), no_image()])
+app = App(jobs=[Steps, Broken, Sleeper, Growing, everything(), many(), no_image()])

@@ -117,6 +117,20 @@ def test_a_workflow_with_a_retry_and_an_omitted_node_succeeds(runs: Runs) -> Non
     assert nodes["lucky"].attempts == 2 and nodes["rescue"].status == "omitted"
 
 
+@pytest.mark.fault("E17")
+def test_a_pod_killed_for_its_memory_is_followed_by_larger_ones(runs: Runs, cluster: Cluster) -> None:
+    runs.start()
+    view = runs.finished(run_id := runs.enqueue(cluster_jobs.Growing()))
+    assert view.run.status == "succeeded", view.run.error
+    attempts = view.nodes[0].executions
+    assert [each.cause for each in attempts] == ["oom", "oom", None]
+    given = [cluster.pods(each.id)[0]["spec"]["containers"][0]["resources"] for each in attempts]
+    assert [each["limits"]["memory"] for each in given] == ["64Mi", "128Mi", "256Mi"]
+    assert given[2]["requests"]["memory"] == "256Mi"
+    shown = runs.klassd("show", run_id)
+    assert "its limit of 64Mi; the next attempt gets 128Mi" in shown and "memory 256Mi" in shown
+
+
 @pytest.mark.fault("E31")
 def test_cancelling_a_run_stops_its_pod(runs: Runs, cluster: Cluster) -> None:
     runs.start()
