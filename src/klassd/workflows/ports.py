@@ -232,3 +232,14 @@ class LeavesBehind(Protocol):
     async def unreaped(self) -> Sequence[str]:
         """Executions of which there is something to reap, whether they have ended or not."""
         ...
+
+
+@runtime_checkable
+class LosesSight(Protocol):
+    """What an executor offers besides ``Executor`` whose ``follow`` tells ``Unknown``: a machine may fall silent while its
+    jobs run on."""
+
+    async def unknown_since(self, execution_id: str) -> float | None:
+        """Since when nobody can tell whether it runs, found out anew rather than remembered; None: it is known. As ``follow``
+        tells it: whoever hears the same ``since`` twice has missed nothing in between."""
+        ...

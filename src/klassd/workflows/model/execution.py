@@ -26,6 +26,14 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
+class Unknown(msgspec.Struct, frozen=True, kw_only=True):
+    """Nobody can tell whether it runs: since when, which also tells one such spell from another, and why, in a short sentence.
+    ``since`` None: it is known again."""
+
+    since: float | None
+    why: str = ""
+
+
 class Started(msgspec.Struct, frozen=True, kw_only=True):
     at: float
     version: str = ""
@@ -55,4 +63,4 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     at: float = 0.0
 
 
-Told = Waiting | Started | Ready | Output | Progress | Finished
+Told = Waiting | Unknown | Started | Ready | Output | Progress | Finished

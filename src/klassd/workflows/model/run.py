@@ -73,7 +73,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     started_at: float | None = None
     finished_at: float | None = None
     place: str | None = None  # where it was launched: a machine's boot, a cluster's namespace
-    waiting: str | None = None  # why it was not started yet, as the executor says; None once it is
+    waiting: str | None = None  # as the executor says: why it was not started yet, or that nobody can tell whether it runs
     cause: Cause | None = None
     error: str | None = None
     detail: str | None = None  # traceback or whatever helps further
