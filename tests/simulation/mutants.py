@@ -17,11 +17,11 @@ from klassd.workflows.engine.pipeline import Effect, Pipeline
 from klassd.workflows.engine.scheduler import Scheduler
 from klassd.workflows.errors import LaunchDelayed, LaunchRefused, StoreError
 from klassd.workflows.executors.telling import Telling
-from klassd.workflows.model.execution import Exit, Finished
+from klassd.workflows.model.execution import Exit, Finished, Unknown
 from klassd.workflows.model.run import Change, Run
 from klassd.workflows.model.states import Cause
 from klassd.workflows.order import Order
-from klassd.workflows.ports import NewRun
+from klassd.workflows.ports import Clock, Executor, LosesSight, NewRun
 from klassd.workflows.rules import lifecycle
 from klassd.workflows.rules.state import NodeState
 from klassd.workflows.stores.common import key_of
@@ -374,6 +374,22 @@ def nothing_is_reaped(self: Keeper, live: Live) -> None:
 @mutant(Keeper, "cancel")
 def cancelling_stops_nothing(self: Keeper) -> None:
     return None
+
+
+# -- nodes out of sight -------------------------------------------------------------------------------------------------
+
+
+@mutant(keepers, "stays_unknown")
+async def what_is_out_of_sight_is_given_up_at_once(executor: Executor, *_: Any) -> bool:
+    return isinstance(executor, LosesSight)
+
+
+@mutant(keepers, "stays_unknown")
+async def what_was_told_of_a_node_is_not_asked_anew(
+    executor: Executor, clock: Clock, execution_id: str, told: Unknown, patience: float
+) -> bool:
+    await clock.sleep(patience)
+    return isinstance(executor, LosesSight)
 
 
 # -- waiting ------------------------------------------------------------------------------------------------------------

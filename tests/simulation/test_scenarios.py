@@ -127,6 +127,12 @@ def test_what_befalls_a_pod_is_told_and_no_pod_runs_twice(kind: str, after: str)
     show(kind, after)
 
 
-@pytest.mark.parametrize("kind", ["node.partition", "node.dead", "quota", "log.rotated"])
+@pytest.mark.fault("E14")
+@pytest.mark.parametrize("kind", ["node.partition", "node.dead"])
+def test_no_attempt_starts_beside_one_on_a_lost_node_before_its_job_says_so(kind: str) -> None:
+    show(kind, "says")
+
+
+@pytest.mark.parametrize("kind", ["quota", "log.rotated"])
 def test_what_a_cluster_does_by_itself_breaks_no_promise(kind: str) -> None:
     show(kind, "says")

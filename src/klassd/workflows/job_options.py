@@ -181,6 +181,7 @@ class NodeOptions(TypedDict, total=False):
     queue: str
     priority: int
     start_deadline: str | float | None
+    lost_after: str | float | None
     grace: str | float
     resources: Resources | Literal["unconstrained"]
     pod: Pod
@@ -302,6 +303,7 @@ _CHECKS: dict[str, Callable[[str, str, Any], Any]] = {
     "queue": _word,
     "priority": _priority,
     "start_deadline": _limit,
+    "lost_after": _limit,
     "grace": _duration,
     "resources": _resources,
     "pod": _pod,

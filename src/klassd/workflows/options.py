@@ -75,6 +75,7 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True):
     timeout: float | None = None  # from start to end of one execution
     grace: float = 10.0  # between the request to stop and the kill
     start_deadline: float | None = None  # from launch to start
+    lost_after: float | None = None  # without a word from its machine, until it is told as lost; None: never
     retry: RetryPolicy = RetryPolicy()
     queue: str = "default"
     priority: int = 0  # higher first

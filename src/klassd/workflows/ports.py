@@ -257,6 +257,17 @@ class LeavesBehind(Protocol):
 
 
 @runtime_checkable
+class LosesSight(Protocol):
+    """What an executor offers besides ``Executor`` whose ``follow`` tells ``Unknown``: a machine may fall silent while its
+    jobs run on."""
+
+    async def unknown_since(self, execution_id: str) -> float | None:
+        """Since when nobody can tell whether it runs, found out anew rather than remembered; None: it is known. As ``follow``
+        tells it: whoever hears the same ``since`` twice has missed nothing in between."""
+        ...
+
+
+@runtime_checkable
 class Describes(Protocol):
     """What an executor may offer besides ``Executor``, for people who look. Of an executor that was not opened, too."""
 

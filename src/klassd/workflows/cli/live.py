@@ -138,8 +138,9 @@ def _waiting_row(node: NodeView, execution: Execution, labels: Labels, now: floa
 
 def _execution_rows(node: NodeView, execution: Execution, labels: Labels, now: float) -> Iterator[Row]:
     label, colour = labels.name(node.name, execution.index), labels.colour(node.name)
-    if not execution.progress:
-        yield label, colour, Text(str(execution.status), style="dim"), "", took(execution, now)
+    note = harmless(execution.waiting or "", colours=False)
+    if not execution.progress or note:
+        yield label, colour, Text(str(execution.status), style="dim"), note, took(execution, now)
     for name, bar in sorted(execution.progress.items()):
         yield label, colour, _bar(bar), _bar_text(name, bar), took(execution, now)
 

@@ -40,10 +40,12 @@ def _state(view: RunView) -> RunState:
 
 
 def _not_started(node: NodeView) -> str:
-    """Where nothing of it runs: what its executions wait for."""
+    """Where nothing of it runs: what its executions wait for; and where nobody can tell whether it does."""
     latest = node.latest
     if node.status is not NodeStatus.RUNNING or not latest:
         return ""
+    if unknown := [each for each in latest if each.waiting and each.started_at is not None]:
+        return f"{unknown[0].waiting}" + (f" (and {len(unknown) - 1} more)" if len(unknown) > 1 else "")
     if all(each.status is ExecutionStatus.QUEUED for each in latest):
         return "waiting for a free slot"
     starting = all(each.status in (ExecutionStatus.QUEUED, ExecutionStatus.STARTING) for each in latest)

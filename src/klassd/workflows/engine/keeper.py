@@ -22,6 +22,7 @@ from klassd.workflows.engine.course import Course
 from klassd.workflows.engine.dispatch import Dispatcher, Gate
 from klassd.workflows.engine.lease import Lease
 from klassd.workflows.engine.pipeline import Effect, Pipeline
+from klassd.workflows.engine.unknown import given_up, stays_unknown
 from klassd.workflows.errors import LaunchDelayed, LaunchRefused, StoreError
 from klassd.workflows.model.execution import (
     Exit,
@@ -33,6 +34,7 @@ from klassd.workflows.model.execution import (
     Ready,
     Started,
     Told,
+    Unknown,
     Waiting,
 )
 from klassd.workflows.model.run import Change, Execution, ExecutionPatch, LoadedRun, LogChunk, RunPatch, execution_id
@@ -92,7 +94,8 @@ class Live:
     started_at: float | None = None
     lines: int = 0  # of its console, heard so far
     gone: str = ""  # why it cannot be followed any more
-    waiting: str | None = None  # why it was not started yet, as far as is known
+    waiting: str | None = None  # why it was not started yet, or that nobody can tell whether it runs
+    unknown: float | None = None  # since when nobody can tell whether it runs
     late: bool = False  # its start deadline passed
     course: Course = field(default_factory=Course)
     token_hashes: tuple[str, ...] = ()  # that earlier owners have stored
@@ -298,6 +301,8 @@ class Keeper:
         here = execution.place == self._deps.executor.place
         if not here:
             live.gone = f"it was running at {execution.place}, which is gone: that machine was restarted, or is another one"
+        if live.started_at is not None and live.waiting:  # nobody knew whether it runs; if that is still so, we shall be told
+            self.pipeline.add(self._change(updated=(self._patch(live, **self._waits_no_more(live)),)))
         self._spawn_attempt(live, launch=here and execution.status is ExecutionStatus.STARTING)
         if live.stop_requested and here:
             self._spawn(self._insist_on_stop(live), live.id)
@@ -418,8 +423,8 @@ class Keeper:
         for told in batch:
             if isinstance(told, Started):
                 said.update(self._started(live, told))
-            elif isinstance(told, Waiting):
-                said.update(self._waits(live, told.why))
+            elif isinstance(told, Waiting | Unknown):
+                said.update(self._waits(live, told.why) if isinstance(told, Waiting) else self._unknown(live, told))
             elif isinstance(told, Output):
                 logs.append((live.id, told.chunk))
                 live.lines = told.chunk.first_line + told.chunk.lines - 1
@@ -451,6 +456,24 @@ class Keeper:
             return {}
         live.waiting = why
         return {"waiting": why}
+
+    def _unknown(self, live: Live, told: Unknown) -> dict[str, Any]:
+        if told.since == live.unknown:
+            return {}
+        live.unknown = told.since
+        if told.since is None:
+            return self._waits_no_more(live)
+        if (patience := live.node.options.lost_after) is not None:
+            self._spawn(self._give_up(live, told, patience), live.id)
+        live.waiting = told.why
+        return {"waiting": told.why}
+
+    async def _give_up(self, live: Live, told: Unknown, patience: float) -> None:
+        lost = await stays_unknown(self._deps.executor, self._deps.clock, live.id, told, patience)
+        if lost and self._current(live) and live.unknown == told.since:
+            if live.following:
+                live.following.cancel()
+            self._finish(live, given_up(told, patience, self._deps.clock.now()))
 
     def _waits_no_more(self, live: Live) -> dict[str, Any]:
         waited, live.waiting = live.waiting, None
@@ -575,7 +598,7 @@ def _never_started() -> Finished:
 def _is_late(live: Live, finished: Finished) -> bool:
     """It was stopped because of its start deadline: by us, or by an earlier owner that did not live to say so. Perhaps it
     had started meanwhile; nobody asked for its end all the same."""
-    if live.node.options.start_deadline is None or live.stop_requested:
+    if live.node.options.start_deadline is None or live.stop_requested or live.unknown is not None:
         return False
     stopped = finished.end.requested == "stop" if finished.end else finished.exit.reason == Cause.STOPPED
     return (stopped and (live.late or live.adopted)) or (live.late and live.started_at is None)

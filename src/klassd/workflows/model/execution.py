@@ -28,6 +28,14 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
+class Unknown(msgspec.Struct, frozen=True, kw_only=True):
+    """Nobody can tell whether it runs: since when, which also tells one such spell from another, and why, in a short sentence.
+    ``since`` None: it is known again."""
+
+    since: float | None
+    why: str = ""
+
+
 class Located(msgspec.Struct, frozen=True, kw_only=True):
     """Where it is, in the words of its executor: "pod" and "node", "pid", ... Stored with whatever is stored next."""
 
@@ -73,4 +81,4 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     at: float = 0.0
 
 
-Told = Waiting | Located | Reached | Started | Ready | Output | Progress | Finished
+Told = Waiting | Unknown | Located | Reached | Started | Ready | Output | Progress | Finished

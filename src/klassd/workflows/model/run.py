@@ -86,7 +86,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     place: str | None = None  # where it was launched: a machine's boot, a cluster's namespace
     token_hashes: tuple[str, ...] = ()  # of the secrets, one an owner, that its start may be claimed with: see ``hash_token``
     started_by: str | None = None  # who claimed its start; only ``Store.start_claim`` sets it
-    waiting: str | None = None  # why it was not started yet, as the executor says; None once it is
+    waiting: str | None = None  # as the executor says: why it was not started yet, or that nobody can tell whether it runs
     located: dict[str, str | int] = {}  # where it is within that place: "pod" and "node" of a cluster, "pid" on a machine
     phases: Phases = Phases()
     cause: Cause | None = None

@@ -29,6 +29,7 @@ from klassd.workflows.executors.kubernetes.guard import guard
 from klassd.workflows.executors.kubernetes.manifest import Rendered, render
 from klassd.workflows.executors.kubernetes.refusals import launch_error
 from klassd.workflows.executors.kubernetes.settings import KubernetesSettings, from_settings
+from klassd.workflows.executors.kubernetes.sight import unknown_since
 from klassd.workflows.executors.kubernetes.tombstone import tombstone
 from klassd.workflows.executors.kubernetes.turns import Turns
 from klassd.workflows.executors.kubernetes.view import Known, View
@@ -215,6 +216,19 @@ class KubernetesExecutor:
         finally:
             if api is not self._api:
                 await api.close()
+
+    # -- what is left -------------------------------------------------------------------------------------------
+
+    async def unknown_since(self, execution_id: str) -> float | None:
+        """Of the API server itself: what the watches have shown may be old."""
+        api, view = self._parts
+        known = view.find(execution_id)
+        try:
+            pods, _ = await api.list(PODS, f"{names.EXECUTION}={names.label_value(execution_id)}")
+        except ApiError as error:
+            raise Unavailable(str(error)) from error
+        view.put_pods(pods)
+        return unknown_since(pods, known.heard if known else 0.0, time.time())
 
     async def unreaped(self) -> Sequence[str]:
         _, view = self._parts

@@ -18,7 +18,7 @@ from klassd.workflows.executors.kubernetes.seen import Seen, gone
 from klassd.workflows.executors.kubernetes.turns import Turns
 from klassd.workflows.executors.kubernetes.view import Known
 from klassd.workflows.executors.telling import Telling
-from klassd.workflows.model.execution import Exit, Finished, Told, Waiting
+from klassd.workflows.model.execution import Exit, Finished, Told, Unknown, Waiting
 from klassd.workflows.order import End
 
 log = logging.getLogger("klassd.workflows")
@@ -26,6 +26,8 @@ log = logging.getLogger("klassd.workflows")
 SPACING = 0.02  # seconds between two batches of one console: a line every millisecond is no reason for 1,000 writes a second
 LARGE = 32 * 1024  # bytes of a portion behind which there is more
 REOPEN = 0.5  # seconds before a console is opened again whose container has not ended
+UNSEEN = 10.0  # the same, while its node does not answer
+LEAVING = 15.0  # seconds after which a pod that was told to end is looked at again: that it does not is no change to hear of
 SETTLE = 1.0  # seconds that a stopped Job is given to show the pod it may have made just before
 PODLESS = 5.0  # seconds without a pod after which its Job's events are looked at, and again
 TAILS, TAIL = 5, 0.1  # times the end of a console is looked for after its container's end, and seconds between them
@@ -43,14 +45,17 @@ class Follower:
         self._finished: Finished | None = None
         self._said = ""
         self._complained = False
+        self._unknown = Unknown(since=None)
 
     async def told(self) -> AsyncIterator[Sequence[Told]]:
         while True:
             changed, state = self._known.changed, await self._state()
             if news := await self._course.news(self._known.last):
                 yield news
-            if state.exit is not None:
+            if state.exit is not None or self._over_unseen():
                 break
+            if unknown := self._sight():
+                yield [unknown]
             if state.running and self._finished is None:
                 async for batch in self._listen():
                     yield batch
@@ -61,7 +66,7 @@ class Follower:
                 yield [waiting]
         async for batch in self._last_words():
             yield batch
-        yield self._end(state, state.exit)
+        yield self._end(state, state.exit or Exit())
 
     def _nonce(self) -> str:
         """Of its frames. An object of the API says it, so nothing that stands in the console is believed."""
@@ -80,9 +85,13 @@ class Follower:
 
     async def _changes(self, changed: asyncio.Event) -> bool:
         """False: it is long without a pod, and it is its turn to ask why."""
-        if self._known.last is not None or self._finished is not None:
-            return await changed.wait()
-        return await _within(PODLESS, changed) or await _within(self._asking.take(), changed)
+        if self._known.last is None and self._finished is None:
+            return await _within(PODLESS, changed) or await _within(self._asking.take(), changed)
+        if self._known.leaving or self._finished is not None:
+            await _within(LEAVING, changed)
+        else:
+            await changed.wait()
+        return True
 
     async def _complaint(self) -> Waiting | None:
         """Why there is no pod, if that is news: a quota, a webhook. Only the events of its Job tell."""
@@ -95,7 +104,7 @@ class Follower:
 
     def _waits(self, state: Seen) -> Waiting | None:
         """What it waits for before its start, where that is news."""
-        if state.running or not state.waiting or state.waiting == self._said:
+        if state.running or not state.waiting or state.waiting == self._said or self._unknown.since is not None:
             return None
         self._said = state.waiting
         return Waiting(why=state.waiting)
@@ -110,6 +119,20 @@ class Follower:
         pods, _ = await self._api.list(PODS, f"{EXECUTION}={label_value(self._execution_id)}")
         return not pods and self._stopped_unborn()
 
+    # -- a node that does not answer ----------------------------------------------------------------------------
+
+    def _sight(self) -> Unknown | None:
+        """Whether anybody can tell if it runs, where that is news."""
+        before, self._unknown = self._unknown, self._known.unknown(time.time())
+        if before.since == self._unknown.since:
+            return None
+        self._said = ""
+        return self._unknown
+
+    def _over_unseen(self) -> bool:
+        """Its own record says that it is over, and nobody is there to say so of its container."""
+        return self._finished is not None and self._known.unknown(time.time()).since is not None
+
     # -- reading ------------------------------------------------------------------------------------------------
 
     async def _listen(self) -> AsyncIterator[Sequence[Told]]:
@@ -123,7 +146,7 @@ class Follower:
         except ApiError as error:  # its container is not there yet, or not any more: the view will tell which
             self._cannot_listen(error)
         if self._finished is None:
-            await _within(REOPEN, changed)
+            await _within(REOPEN if self._unknown.since is None else UNSEEN, changed)
 
     def _cannot_listen(self, error: ApiError) -> None:
         """Told loudly once where it will not pass by itself."""
@@ -134,6 +157,7 @@ class Follower:
     async def _read(self, *, follow: bool) -> AsyncIterator[Sequence[Told]]:
         self._console.reopen()
         async for portion in self._api.log(self._known.first, WORKER, since=self._since, follow=follow):
+            self._known.heard = time.time()
             for frame, at in self._console.feed(portion):
                 self._since = at
                 self._telling.take(frame, at)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import calendar
 import logging
 import time
 from collections.abc import Awaitable, Callable
 
 from klassd.workflows.executors.kubernetes.names import START_DEADLINE, TOO_LATE
 from klassd.workflows.executors.kubernetes.seen import stopped
+from klassd.workflows.executors.kubernetes.sight import seconds as timestamp
 from klassd.workflows.executors.kubernetes.view import Known
 
 log = logging.getLogger("klassd.workflows")
 
 AGAIN = 2.0  # seconds after a request that had no answer
-CREATED = "%Y-%m-%dT%H:%M:%SZ"
 
 
 async def guard(known: Known, end: Callable[[str | None], Awaitable[None]]) -> None:
@@ -42,8 +41,7 @@ def _left(known: Known) -> float | None:
     seconds = (job["metadata"].get("annotations") or {}).get(START_DEADLINE)
     if seconds is None:
         return None
-    created = calendar.timegm(time.strptime(job["metadata"]["creationTimestamp"], CREATED))
-    return created + float(seconds) - time.time()
+    return timestamp(job["metadata"]["creationTimestamp"]) + float(seconds) - time.time()
 
 
 async def _wait(changed: asyncio.Event, left: float | None) -> None:

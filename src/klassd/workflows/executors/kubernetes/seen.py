@@ -113,9 +113,9 @@ def _pod_causes(job: Mapping[str, Any] | None, pod: Mapping[str, Any]) -> Iterat
     reason = pod["status"].get("reason") or ""
     if cause := POD_REASONS.get(reason):
         yield cause, f"{reason}: {_pod_message(pod)}".rstrip(": ")
-    if disruption := _condition(pod, "DisruptionTarget"):
+    if disruption := condition(pod, "DisruptionTarget"):
         yield Cause.EVICTED, f"{disruption.get('reason')}: {disruption.get('message') or ''}".rstrip(": ")
-    failed = _condition(job, "FailureTarget") or _condition(job, "Failed")
+    failed = condition(job, "FailureTarget") or condition(job, "Failed")
     if failed and failed.get("reason") == "DeadlineExceeded":
         yield Cause.DEADLINE, f"DeadlineExceeded: {failed.get('message') or ''}".rstrip(": ")
     if pod["metadata"].get("deletionTimestamp"):
@@ -147,7 +147,7 @@ def _never_ran(job: Mapping[str, Any] | None, pod: Mapping[str, Any]) -> Exit:
 
 def _refused(job: Mapping[str, Any] | None) -> Exit | None:
     """A Job that failed without any pod of it being there."""
-    failed = _condition(job, "Failed")
+    failed = condition(job, "Failed")
     if failed is None:
         return None
     late = failed.get("reason") == "DeadlineExceeded"
@@ -193,13 +193,13 @@ def _waiting(pod: Mapping[str, Any], state: Mapping[str, Any]) -> str:
     reason = waiting.get("reason") or ""
     if reason and reason not in CREATING:
         return f"{reason}: {waiting.get('message') or ''}".rstrip(": ")
-    scheduled = _condition(pod, "PodScheduled", "False")
+    scheduled = condition(pod, "PodScheduled", "False")
     if scheduled:
         return f"{scheduled.get('reason')}: {scheduled.get('message') or ''}".rstrip(": ")
     return reason or "it has no machine yet"
 
 
-def _condition(of: Mapping[str, Any] | None, kind: str, status: str = "True") -> Mapping[str, Any] | None:
+def condition(of: Mapping[str, Any] | None, kind: str, status: str = "True") -> Mapping[str, Any] | None:
     conditions = ((of or {}).get("status") or {}).get("conditions") or ()
     return next((each for each in conditions if each["type"] == kind and each["status"] == status), None)
 

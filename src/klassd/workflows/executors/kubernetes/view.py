@@ -15,6 +15,8 @@ from typing import Any
 from klassd.workflows.executors.kubernetes.api import JOBS, PODS, Api, ApiError, Unavailable
 from klassd.workflows.executors.kubernetes.names import EXECUTION
 from klassd.workflows.executors.kubernetes.seen import Seen, alive, gone, seen, unrun
+from klassd.workflows.executors.kubernetes.sight import explanation, unknown_since
+from klassd.workflows.model.execution import Unknown
 
 log = logging.getLogger("klassd.workflows")
 
@@ -33,6 +35,7 @@ class Known:
         self.pods: dict[str, Object] = {}
         self.first = ""  # the name of its pod: the first one, of those that were not refused the start
         self.last: Object | None = None
+        self.heard = 0.0  # when its console last said something
         self.changed = asyncio.Event()
 
     @property
@@ -50,6 +53,16 @@ class Known:
         if before.exit is not None:
             return before
         return Seen(running=before.running, exit=gone(self.job, self.last, before.waiting))
+
+    def unknown(self, now: float) -> Unknown:
+        """Whether nobody can tell if anything of it runs."""
+        since = unknown_since(self.pods.values(), self.heard, now) if self.seen.exit is None else None
+        return Unknown(since=since, why="" if since is None else explanation(self.pods.values(), since))
+
+    @property
+    def leaving(self) -> bool:
+        """A pod of it was told to end."""
+        return any("deletionTimestamp" in pod["metadata"] for pod in self.pods.values())
 
     @property
     def doomed(self) -> bool:
@@ -152,6 +165,10 @@ class View:
     def put_job(self, job: Object) -> None:
         """What a request has answered, ahead of the watch."""
         self._put(JOBS, job)
+
+    def put_pods(self, pods: Iterable[Object]) -> None:
+        for pod in pods:
+            self._put(PODS, pod)
 
     def find(self, execution_id: str) -> Known | None:
         return self._known.get(execution_id)

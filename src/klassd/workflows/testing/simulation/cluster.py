@@ -51,7 +51,8 @@ class SimJob:
         self.requested: str | None = None
         self.reaped = self.gone = False
         self.rotated = 0  # frames before this one are gone, as far as they are console
-        self.dark = False  # its node is out of sight
+        self.dark_since: float | None = None  # when its node went out of sight
+        self.excused = False  # it was out of sight for as long as its job allows: it may be given up, whatever it does
         self.step = 0
         self.timers: list[asyncio.TimerHandle] = []
         self.listeners: list[Callable[[], None]] = []
@@ -63,6 +64,10 @@ class SimJob:
     @property
     def task(self) -> tuple[str, str, int]:
         return self.order.run_id, self.order.node, self.order.index
+
+    @property
+    def dark(self) -> bool:
+        return self.dark_since is not None
 
     def news(self) -> None:
         listeners, self.listeners = self.listeners, []
@@ -117,6 +122,18 @@ class Cluster:
         if job is not None and not job.reaped:
             job.reaped = True
             self._later(TTL, self._forget, job)
+            self._end_given_up(job)
+
+    def unknown_since(self, execution_id: str) -> float | None:
+        job = self.jobs.get(execution_id)
+        if job is None or job.gone or job.dark_since is None:
+            return None
+        self.invariants.said_unknown(job, self._loop.time() - job.dark_since)
+        return START + job.dark_since
+
+    def _end_given_up(self, job: SimJob) -> None:
+        if job.running and job.reaped and not job.dark:
+            self.die(job, "lost", Exit(reason="lost", message="it was given up while its node was out of sight"))
 
     def _forget(self, job: SimJob) -> None:
         job.gone = True
@@ -293,16 +310,18 @@ class Cluster:
             return False
         self._trace.add("cluster", f"node {node} is out of sight with {len(pods)} pods{', dead' if dead else ''}")
         for job in pods:
-            job.dark = True
+            job.dark_since = self._loop.time()
             if dead:
                 self.die(job, "lost", Exit(reason="lost", message=f"node {node} is gone"))
+            job.news()
         self._later(self._rng.random() * (120.0 if dead else 60.0), self._find_node, node, pods)
         return True
 
     def _find_node(self, node: int, pods: list[SimJob]) -> None:
         self._trace.add("cluster", f"it is known again what became of node {node}")
         for job in pods:
-            job.dark = False
+            job.dark_since = None
+            self._end_given_up(job)
             job.news()
 
     def heal(self) -> None:

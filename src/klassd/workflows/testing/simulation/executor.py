@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from klassd.workflows.executors.telling import Telling
-from klassd.workflows.model.execution import Exit, Finished, Told
+from klassd.workflows.model.execution import Exit, Finished, Told, Unknown
 from klassd.workflows.order import Order
 from klassd.workflows.testing.clock import START
 from klassd.workflows.testing.simulation import faults as kinds
@@ -26,7 +26,7 @@ STALL = 60.0  # seconds at most that a message stays on its way
 
 
 class SimExecutor:
-    """``ports.Executor`` and ``ports.LeavesBehind``. Several of them share one cluster."""
+    """``ports.Executor``, ``ports.LeavesBehind`` and ``ports.LosesSight``. Several of them share one cluster."""
 
     def __init__(
         self,
@@ -75,6 +75,11 @@ class SimExecutor:
     def _reap(self, execution_id: str) -> None:
         self._invariants.reaping(execution_id)
         self.cluster.reap(execution_id)
+
+    async def unknown_since(self, execution_id: str) -> float | None:
+        found: list[float | None] = []
+        await self._call("ask", execution_id, None, lambda: found.append(self.cluster.unknown_since(execution_id)))
+        return found[0]
 
     async def unreaped(self) -> Sequence[str]:
         await asyncio.sleep(self.latency())
@@ -144,6 +149,7 @@ class Following:
         self._heard = int(cursor or 0)
         self._telling = Telling(self._heard, seq, line)
         self._over = False
+        self._dark_since: float | None = None  # as it was told
         self._again: list[Told] | None = None
 
     def __aiter__(self) -> Following:
@@ -169,6 +175,8 @@ class Following:
         if job is None or job.gone or job.reaped:
             executor.cluster.claims.add(self._id)  # what is told as lost is never started by an order that comes later
             return [Finished(exit=Exit(reason="lost", message="nothing is known of it here"), at=self._now())]
+        if job.dark_since != self._dark_since:
+            return [self._sight(job)]
         batch = [] if job.dark else self._portion(job)
         if not batch and (job.dark or not job.ended):
             await self._news(job)
@@ -178,6 +186,12 @@ class Following:
         if fault == "follow.twice" and not self._over:
             self._again = batch
         return batch
+
+    def _sight(self, job: SimJob) -> Unknown:
+        self._dark_since = job.dark_since
+        if job.dark_since is None:
+            return Unknown(since=None)
+        return Unknown(since=START + job.dark_since, why=f"node {job.node} is out of sight")
 
     def _portion(self, job: SimJob) -> list[Told]:
         frames = job.console.frames

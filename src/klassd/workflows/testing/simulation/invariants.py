@@ -71,7 +71,7 @@ class Invariants:
         self.hold(count <= 1, "started once", job.id, f"user code of {job.id} was started {count} times")
         other = self.live.get(job.task)
         overlap = f"{job.id} runs beside {other.id if other else ''}"
-        self.hold(other is None or other is job, "attempts do not overlap", job.id, overlap)
+        self.hold(other is None or other is job or other.excused, "attempts do not overlap", job.id, overlap)
         self.live[job.task] = job
         final = self.final_executions.get(job.id)
         self.hold(final is None, "final means dead", job.id, f"{job.id} was {final}, and now its user code starts")
@@ -80,9 +80,15 @@ class Invariants:
     def _max_parallel(self, job: SimJob) -> None:
         node = self._node(job.order.run_id, job.order.node)
         if node.max_parallel is not None:
-            count = sum(run == job.order.run_id and name == node.name for run, name, _ in self.live)
+            others = (each for (run, name, _), each in self.live.items() if run == job.order.run_id and name == node.name)
+            count = sum(not each.excused for each in others)
             message = f"{count} items of {node.name} run at once, at most {node.max_parallel} may"
             self.hold(count <= node.max_parallel, "max_parallel", job.id, message)
+
+    def said_unknown(self, job: SimJob, seconds: float) -> None:
+        """Whoever was told so may give it up, if its job says that nobody need wait any longer."""
+        patience = self._node(job.order.run_id, job.order.node).options.lost_after
+        job.excused = job.excused or (patience is not None and seconds >= patience)
 
     def ended(self, job: SimJob) -> None:
         if self.live.get(job.task) is job:
@@ -232,7 +238,7 @@ class Invariants:
     def _ended_run(self, run: Run) -> None:
         engine = run.error is not None and run.error.startswith("engine error")
         self.hold(not engine, "no failure of ours", run.id, f"{run.id} failed by our own fault: {run.error}")
-        running = sorted(job.id for task, job in self.live.items() if task[0] == run.id)
+        running = sorted(job.id for task, job in self.live.items() if task[0] == run.id and not job.excused)
         self.hold(not running, "final means dead", run.id, f"{run.id} is {run.status} while {', '.join(running)} runs")
         rows = self._data.executions.get(run.id, {}).values()
         open_ = [row.id for row in rows if not row.status.final]
@@ -255,7 +261,8 @@ class Invariants:
             if row is None or row.cause is Cause.STOPPED:
                 return None, None
             job = self._cluster.jobs.get(row.id)
-            succeeded = job is not None and job.cause == ""
+            given_up = job is not None and job.excused and row.cause is Cause.LOST
+            succeeded = job is not None and job.cause == "" and not given_up
             return succeeded, job.script.output if job and succeeded else None
 
         return result
@@ -286,7 +293,7 @@ class Invariants:
         for launched in self.launched.values():
             launched.pop(row.id, None)
         job = self._cluster.jobs.get(row.id)
-        alive = job is not None and job.running
+        alive = job is not None and job.running and not job.excused
         self.hold(not alive, "final means dead", row.id, f"{row.id} is {row.status} while its user code runs")
         self.hold(self._is_true(row, job), "states are true", row.id, self._lie(row, job))
         if job is not None and job.end is not None:
@@ -308,7 +315,8 @@ class Invariants:
             case _, Cause.INPUT:
                 return not started
             case _:
-                return job is not None and job.ended and job.cause == row.cause
+                given_up = job is not None and job.excused and row.cause is Cause.LOST
+                return given_up or (job is not None and job.ended and job.cause == row.cause)
 
     def _lie(self, row: Execution, job: SimJob | None) -> str:
         said = f"{row.status} ({row.cause}: {row.error})" if row.cause else f"{row.status} with {row.output}"
@@ -348,7 +356,7 @@ class Invariants:
     @property
     def quiet(self) -> bool:
         """Nothing is left to do for anybody."""
-        return not self.live and not self.owed and len(self.final_runs) == len(self._data.runs)
+        return not self._cluster.alive and not self.owed and len(self.final_runs) == len(self._data.runs)
 
     def at_the_end(self) -> None:
         for run_id in self.accepted:

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from random import Random
 from typing import Any
 
+import msgspec
+
 from klassd.workflows.client import Client
 from klassd.workflows.errors import StoreError
 from klassd.workflows.model.workflow import Definition, Node
@@ -41,7 +43,7 @@ def options(rng: Random) -> tuple[Options, ...]:
 
 
 def _options(rng: Random) -> Options:
-    return Options(
+    drawn = Options(
         timeout=rng.choice((None, None, 5.0, 30.0)),
         grace=rng.choice((0.5, 3.0)),
         start_deadline=rng.choice((None, None, None, 1.0, 20.0)),
@@ -49,6 +51,9 @@ def _options(rng: Random) -> Options:
         queue=rng.choice(QUEUES),
         priority=rng.choice((0, 0, 5)),
     )
+    luck = Random(repr(drawn))
+    retry = msgspec.structs.replace(drawn.retry, infrastructure=luck.choice((0, 1, 2)))
+    return msgspec.structs.replace(drawn, retry=retry, lost_after=luck.choice((None, None, 3.0, 20.0)))
 
 
 class Workload:
