@@ -16,9 +16,10 @@ from klassd.workflows.executors.kubernetes.executor import KubernetesExecutor
 from klassd.workflows.executors.kubernetes.follower import Follower
 from klassd.workflows.executors.kubernetes.names import EXECUTION, NONCE
 from klassd.workflows.executors.kubernetes.sight import OVERDUE, explanation, seconds, unknown_since
+from klassd.workflows.executors.kubernetes.turns import Turns
 from klassd.workflows.executors.kubernetes.view import Known, View
 from klassd.workflows.frames import encode
-from klassd.workflows.model.execution import Finished, Started, Told, Unknown
+from klassd.workflows.model.execution import Finished, Located, Reached, Started, Told, Unknown
 from klassd.workflows.model.states import ExecutionStatus
 from klassd.workflows.rules.lifecycle import verdict
 
@@ -151,11 +152,11 @@ class Hearing:
         self.told: list[Told] = []
         self.news = asyncio.Event()
         self.shows(pod())
-        self.task = asyncio.create_task(self._hear(Follower(api, self.known, ID, "", 0, 1)))
+        self.task = asyncio.create_task(self._hear(Follower(api, self.known, Turns(0.0), ID, "", 0, 1)))
 
     async def _hear(self, following: Follower) -> None:
         async for batch in following.told():
-            self.told += batch
+            self.told += [each for each in batch if not isinstance(each, Located | Reached)]
             self.news.set()
 
     def shows(self, shown: dict[str, Any]) -> None:
