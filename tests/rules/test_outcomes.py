@@ -101,6 +101,12 @@ TABLE: dict[str, tuple[End | None, Exit, bool, Expected]] = {
     "not ready": (None, Exit(reason="not_ready", message="in 5 s"), False, failed(Cause.NOT_READY, "in 5 s")),
     "start deadline": (None, Exit(reason="start_deadline"), False, machine(Cause.START_DEADLINE, "did not start")),
     "lost": (None, Exit(reason="lost"), False, machine(Cause.LOST, "the process is gone")),
+    "told to stop by others, and its pod is gone": (
+        none(requested="stop", exit_code=143),
+        Exit(reason="lost", message="its pod is gone"),
+        False,
+        machine(Cause.LOST, "its pod is gone"),
+    ),
     "a reason of another version": (None, Exit(reason="melted", message="hot"), False, machine(Cause.LOST, "melted: hot")),
     "launch refused": (None, Exit(reason="launch", message="no such image"), False, for_good(Cause.LAUNCH, "no such")),
     "inputs refused": (None, Exit(reason="input", message="bad ref"), False, for_good(Cause.INPUT, "bad ref")),

@@ -224,7 +224,8 @@ def _without_record(exit_: Exit, stop_requested: bool) -> Verdict:
 def _no_result(end: End | None, exit_: Exit) -> Verdict:
     """No result was recorded: the machine's reason, else how the process ended."""
     reason = _known(exit_.reason)
-    if reason in _MACHINE and reason is not Cause.LOST:
+    told_to_stop = end is not None and end.requested == "stop"  # by none of us: its code is an answer to that
+    if reason in _MACHINE and (reason is not Cause.LOST or told_to_stop):
         return _unsuccessful(end, exit_, reason, _told(reason, exit_))
     if end is not None and (cause := _known(end.cause)):
         return _unsuccessful(end, exit_, cause, _error_sentence(end) or _SENTENCES.get(cause, str(cause)))
