@@ -371,6 +371,11 @@ def nothing_is_reaped(self: Keeper, live: Live) -> None:
     return None
 
 
+@mutant(Scheduler, "_tidy")
+async def what_a_crash_left_behind_stays_there(self: Scheduler, executor: Executor) -> None:
+    return None
+
+
 @mutant(Keeper, "cancel")
 def cancelling_stops_nothing(self: Keeper) -> None:
     return None

@@ -328,5 +328,9 @@ class Cluster:
         self.no_quota_until = 0.0
 
     @property
+    def unreaped(self) -> list[SimJob]:
+        return [job for job in self.jobs.values() if not job.reaped and not job.gone]
+
+    @property
     def alive(self) -> list[SimJob]:
         return [job for job in self.jobs.values() if job.running]

@@ -83,7 +83,7 @@ class SimExecutor:
 
     async def unreaped(self) -> Sequence[str]:
         await asyncio.sleep(self.latency())
-        return [job.id for job in self.cluster.jobs.values() if job.ended and not job.reaped and not job.gone]
+        return [job.id for job in self.cluster.unreaped]
 
     def follow(self, execution_id: str, cursor: str, seq: int, line: int) -> AsyncIterator[Sequence[Told]]:
         return Following(self, execution_id, cursor, seq, line)

@@ -18,6 +18,8 @@ from klassd.workflows.testing.simulation.cluster import Cluster, SimJob
 from klassd.workflows.testing.simulation.process import SimProcess
 from klassd.workflows.testing.simulation.reference import Reference
 
+PROMPT = 120.0  # seconds: longer than a message may be under way, shorter than it takes until somebody comes by
+
 
 class Violation(Exception):
     """``rule``: which promise was broken; ``subject``: the run it was broken for, where there is one."""
@@ -55,7 +57,7 @@ class Invariants:
         self.live: dict[tuple[str, str, int], SimJob] = {}  # user code that runs, by task
         # process -> what it launched and has not ended, with the owner and epoch it did so under
         self.launched: dict[str, dict[str, tuple[Order, tuple[str, int]]]] = {}
-        self.owed: dict[str, str] = {}  # execution -> the process that has to reap it
+        self.owed: dict[str, tuple[str, float]] = {}  # execution -> the process that has to reap it, since when
         self._decided: dict[str, tuple[str, int]] = {}  # execution -> owner and epoch that let it start
         self._definitions: dict[str, Definition] = {}
         self._next_line: dict[str, int] = {}
@@ -202,17 +204,23 @@ class Invariants:
             self._run(change.run_id)
 
     def acknowledged(self, process: SimProcess, changes: Sequence[Change], accepted: Sequence[bool]) -> None:
-        """From here on this process has to reap what ended; one that dies first leaves it to the executor's sweep."""
+        """From here on this process has to reap what ended; one that dies first leaves it to whoever comes by."""
         for change, taken in zip(changes, accepted, strict=True):
             for row in _rows(change) if taken else ():
                 job = self._cluster.jobs.get(row.id)
                 over = isinstance(row.status, ExecutionStatus) and row.status.final
                 if over and job is not None and not job.reaped:
-                    self.owed[row.id] = process.name
+                    self.owed[row.id] = process.name, self._time()
+
+    def calm(self, since: float) -> None:
+        """Nothing goes wrong any more: whoever owes a reap comes to it, and does not leave it to others."""
+        for execution_id, (name, stored) in self.owed.items():
+            late = self._time() - max(since, stored) > PROMPT
+            self.hold(not late, "everything is reaped", execution_id, f"{execution_id} is not reaped by {name}, which owes it")
 
     def died(self, process: SimProcess) -> None:
         self.launched.pop(process.name, None)
-        self.owed = {execution: name for execution, name in self.owed.items() if name != process.name}
+        self.owed = {execution: owed for execution, owed in self.owed.items() if owed[0] != process.name}
 
     # -- rows ---------------------------------------------------------------------------------------------------
 
@@ -261,8 +269,7 @@ class Invariants:
             if row is None or row.cause is Cause.STOPPED:
                 return None, None
             job = self._cluster.jobs.get(row.id)
-            given_up = job is not None and job.excused and row.cause is Cause.LOST
-            succeeded = job is not None and job.cause == "" and not given_up
+            succeeded = job is not None and job.cause == "" and not _given_up(row, job)
             return succeeded, job.script.output if job and succeeded else None
 
         return result
@@ -296,7 +303,7 @@ class Invariants:
         alive = job is not None and job.running and not job.excused
         self.hold(not alive, "final means dead", row.id, f"{row.id} is {row.status} while its user code runs")
         self.hold(self._is_true(row, job), "states are true", row.id, self._lie(row, job))
-        if job is not None and job.end is not None:
+        if job is not None and job.end is not None and not _given_up(row, job):
             self._console(row, job)
 
     def _is_true(self, row: Execution, job: SimJob | None) -> bool:
@@ -315,8 +322,7 @@ class Invariants:
             case _, Cause.INPUT:
                 return not started
             case _:
-                given_up = job is not None and job.excused and row.cause is Cause.LOST
-                return given_up or (job is not None and job.ended and job.cause == row.cause)
+                return job is not None and (_given_up(row, job) or (job.ended and job.cause == row.cause))
 
     def _lie(self, row: Execution, job: SimJob | None) -> str:
         said = f"{row.status} ({row.cause}: {row.error})" if row.cause else f"{row.status} with {row.output}"
@@ -356,7 +362,7 @@ class Invariants:
     @property
     def quiet(self) -> bool:
         """Nothing is left to do for anybody."""
-        return not self._cluster.alive and not self.owed and len(self.final_runs) == len(self._data.runs)
+        return not self._cluster.alive and not self._cluster.unreaped and len(self.final_runs) == len(self._data.runs)
 
     def at_the_end(self) -> None:
         for run_id in self.accepted:
@@ -365,8 +371,10 @@ class Invariants:
             self.hold(run is not None and run.status.final, "every accepted run ends", run_id, f"{run_id} is {status}")
         for job in self._cluster.alive:
             self.hold(False, "nothing is left running", job.id, f"{job.id} still runs")
-        for execution_id, name in self.owed.items():
-            self.hold(False, "everything is reaped", execution_id, f"{execution_id} was never reaped by {name}")
+        for job in self._cluster.unreaped:
+            self.hold(
+                False, "everything is reaped", job.id, f"{job.id} was never reaped, by its owner or by whoever came by later"
+            )
         for run_id, rows in self._data.executions.items():
             for row in rows.values():
                 before = self.final_executions.get(row.id)
@@ -382,6 +390,11 @@ class Invariants:
         live = (owner for owner, lease in self._data.leases.items() if lease.live(START + self._time()))
         held = sorted(owner for owner in live if owner not in without_a_word)
         self.hold(not held, "no lease is held", "", f"leases of {', '.join(held)} are held though all have ended")
+
+
+def _given_up(row: Execution, job: SimJob) -> bool:
+    """Nobody heard what became of it after that."""
+    return job.excused and row.cause is Cause.LOST
 
 
 def _is_of(text: str, produced: str, job: SimJob) -> bool:

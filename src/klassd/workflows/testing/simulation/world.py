@@ -311,11 +311,13 @@ class World:
 
     async def _quiet(self, client: Client) -> None:
         """Until nothing is left to do, an hour at most. What would run for ever is cancelled."""
-        end = self.loop.time() + HOUR
+        since = self.loop.time()
+        end = since + HOUR
         while not self.invariants.quiet and self.loop.time() < end and self.violation is None:
             for run in [run for run in self.data.runs.values() if ENDLESS in run.tags and not run.status.final]:
                 if run.id not in self.invariants.cancelled:
                     await client.cancel(run.id)
+            self.invariants.calm(since)
             await asyncio.sleep(1.0)
 
     async def _close(self) -> None:
