@@ -20,6 +20,7 @@ from klassd.workflows.engine.dispatch import Dispatcher, Gate
 from klassd.workflows.engine.keeper import Deps, Keeper, Live
 from klassd.workflows.engine.lease import Lease
 from klassd.workflows.engine.pipeline import Pipeline
+from klassd.workflows.engine.strangers import Strangers
 from klassd.workflows.engine.unheard import unheard
 from klassd.workflows.errors import StoreError
 from klassd.workflows.model.run import Change, LoadedRun, RunPatch
@@ -292,12 +293,17 @@ class Scheduler:
 
     async def _tidy(self, executor: LeavesBehind) -> None:
         """A run that has ended is nobody's any more: what a crash left of it is cleaned up by whoever comes by."""
+        strangers = Strangers()
         while True:
             try:
+                unknown = []
                 for execution_id in await executor.unreaped():
                     execution = await self._store.get_execution(execution_id)
-                    if execution is not None and execution.status.final:
+                    if execution is None:
+                        unknown.append(execution_id)
+                    elif execution.status.final:
                         await self._executor.reap(execution_id)
+                strangers.seen(unknown)
             except (StoreError, OSError) as error:
                 log.warning("what was left behind cannot be tidied up, trying again in %g s: %s", TIDY, error)
             await self._clock.sleep(TIDY)
