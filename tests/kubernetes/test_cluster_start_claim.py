@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from test_cluster_runs import Runs
 
 from klassd.workflows.client import Client, RunView
 from klassd.workflows.composition import make_server, make_store
+from klassd.workflows.crashes import WITH_PODS
 from klassd.workflows.model.run import Execution
 from klassd.workflows.model.states import Cause, RunStatus
 from klassd.workflows.worker.execute import UNRUN
@@ -53,10 +55,12 @@ class Claims(Runs):
             self.host, self.port = host, free.getsockname()[1]
         self._env["KLASSD_KUBERNETES_CALLBACK"] = f"http://{host}:{self.port}"
 
-    def serve(self) -> subprocess.Popen[bytes]:
+    def serve(self, crash_at: str = "") -> subprocess.Popen[bytes]:
         arguments = ["serve", "cluster_jobs:app", "--host", self.host, "--port", str(self.port)]
         process = subprocess.Popen(
-            [sys.executable, "-m", "klassd.workflows.cli", *arguments], env=self._env, stdout=subprocess.PIPE
+            [sys.executable, "-m", "klassd.workflows.cli", *arguments],
+            env=self._env | ({"KLASSD_CRASH_AT": crash_at} if crash_at else {}),
+            stdout=subprocess.PIPE,
         )
         self._schedulers.append(process)
         assert process.stdout and any(b"probes and API on" in line for line in process.stdout)
@@ -191,6 +195,21 @@ def test_a_pod_that_finds_no_scheduler_waits_for_one(claims: Claims, cluster: Cl
     claims.serve()
     view = claims.finished(run_id)
     assert (view.run.status, view.run.output) == (RunStatus.SUCCEEDED, 3), view.run.error
+    assert len(cluster.pods(execution.id)) == 1
+
+
+@pytest.mark.fault("A5", "E23")
+@pytest.mark.parametrize("mark", sorted(WITH_PODS))
+def test_a_scheduler_killed_while_it_hands_over_or_grants_a_start_costs_nothing(
+    claims: Claims, cluster: Cluster, mark: str
+) -> None:
+    run_id = claims.enqueue(cluster_jobs.Steps(count=3))
+    assert claims.serve(crash_at=mark).wait(60) == -signal.SIGKILL
+    claims.serve()
+    view = claims.finished(run_id)
+    (execution,) = executions(view)
+    assert (view.run.status, view.run.output, execution.attempt) == (RunStatus.SUCCEEDED, 3, 1), view.run.error
+    assert console_of(claims, execution.id) == ["step 1", "step 2", "step 3"]
     assert len(cluster.pods(execution.id)) == 1
 
 
