@@ -128,7 +128,8 @@ def output_of(case: Case, run_id: str) -> Any:
     return case.place.ask(output)
 
 
-SCENARIOS = {*CLIENT, *CANCELLING, *RELEASING, "before:cancel", "after:cancel", "after:sweep"}
+# Those with pods are tried on a real cluster: tests/kubernetes/test_cluster_start_claim.py
+SCENARIOS = {*crashes.WITH_PODS, *CLIENT, *CANCELLING, *RELEASING, "before:cancel", "after:cancel", "after:sweep"}
 
 
 @pytest.mark.parametrize("mark", marks(crashes.MARKS - SCENARIOS))

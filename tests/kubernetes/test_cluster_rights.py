@@ -14,8 +14,9 @@ from test_cluster_outcomes import came_to, ours
 
 from klassd.workflows import Pod
 from klassd.workflows.errors import LaunchDelayed, LaunchRefused
+from klassd.workflows.executors.kubernetes.api import SECRETS, ApiError
 from klassd.workflows.model.execution import Waiting
-from klassd.workflows.model.states import ExecutionStatus
+from klassd.workflows.model.states import Cause, ExecutionStatus
 from klassd.workflows.testing.executors import hear, hear_until, opened, order, run
 
 PAGE = Path(__file__).parents[2] / "docs" / "kubernetes.md"
@@ -61,6 +62,25 @@ def test_the_documented_rights_are_enough_for_every_verb(cluster: Cluster, tmp_p
             assert (await hear(executor, order("Echo").execution_id)).lost
 
     run(check)
+
+    async def with_a_claim() -> None:
+        """That nobody answers: what counts is that it could be handed over."""
+        async with opened(cluster.executor(kubeconfig=kubeconfig, callback="http://127.0.0.1:1")) as executor:
+            unheard = ours("Steps", claim="secret", start_deadline=0.1)
+            await executor.launch(unheard)
+            found = came_to(await hear(executor, unheard.execution_id))
+            assert found.cause is Cause.START_DEADLINE and "NoScheduler" in str(found.message)
+            assert found.retry and found.infrastructure
+
+    run(with_a_claim)
+
+    async def nothing_is_read() -> None:
+        async with opened(cluster.executor(kubeconfig=kubeconfig)) as executor:
+            api, _ = executor._parts
+            with pytest.raises(ApiError, match=r'cannot get resource "secrets"'):
+                await api.get(f"{SECRETS}/any")
+
+    run(nothing_is_read)
 
 
 @pytest.mark.fault("E7")

@@ -8,7 +8,7 @@ import pytest
 
 from klassd.workflows.errors import LaunchDelayed, LaunchRefused
 from klassd.workflows.executors.kubernetes.api import ApiError
-from klassd.workflows.executors.kubernetes.names import ON_REQUEST, STOPPED, TOO_LATE
+from klassd.workflows.executors.kubernetes.names import CLAIM, ON_REQUEST, REQUIRED, STOPPED, TOO_LATE
 from klassd.workflows.executors.kubernetes.refusals import launch_error
 from klassd.workflows.executors.kubernetes.seen import gone, seen
 from klassd.workflows.executors.kubernetes.view import Known
@@ -207,3 +207,54 @@ def test_an_attempt_is_its_first_pod_and_ends_when_no_other_is_alive() -> None:
         assert found.seen.exit is None
         found.put_pod(pod(ended(143), deleted=True, name="a", created="2"))
         assert found.seen.exit is not None
+
+
+# -- second pods ------------------------------------------------------------------------------------------------------
+
+
+def claiming(state: dict[str, Any], name: str, created: str, **more: Any) -> dict[str, Any]:
+    found = pod(state, name=name, created=created, **more)
+    found["metadata"]["annotations"] = {CLAIM: REQUIRED}
+    return found
+
+
+def shown(*pods: dict[str, Any]) -> Known:
+    known = Known()
+    for each in pods:
+        known.put_pod(each)
+    return known
+
+
+REFUSED = ended(3)
+
+
+@pytest.mark.fault("E23")
+def test_the_pod_that_was_not_refused_is_followed_whichever_was_made_first() -> None:
+    first, second = claiming(REFUSED, "a", "1"), claiming(RUNNING, "b", "2")
+    for known in (shown(first, second), shown(second, first), shown(claiming(RUNNING, "a", "1"), second, first)):
+        assert (known.first, known.refused) == ("b", ["a"]) and known.seen.running
+    known = shown(second, claiming(ended(0), "b", "2"), first)
+    assert known.seen.exit is not None and known.seen.exit.exit_code == 0
+
+
+@pytest.mark.fault("E23")
+def test_of_two_that_may_both_run_it_is_the_first_and_a_refused_one_changes_nothing() -> None:
+    known = shown(claiming(RUNNING, "a", "1"), claiming(RUNNING, "b", "2"), claiming(REFUSED, "b", "2"))
+    assert (known.first, known.refused) == ("a", ["b"]) and known.seen == seen(None, pod(RUNNING))
+
+
+def test_one_that_is_gone_is_still_the_one_when_the_others_were_refused() -> None:
+    known = shown(claiming(RUNNING, "a", "1"), claiming(REFUSED, "b", "2"))
+    known.drop_pod(claiming(RUNNING, "a", "1"))
+    known.put_pod(claiming(REFUSED, "c", "3"))
+    assert known.first == "a" and known.seen.exit is not None and known.seen.exit.reason == Cause.LOST
+
+
+def test_where_all_were_refused_the_first_one_says_why() -> None:
+    known = shown(claiming(REFUSED, "a", "1"), claiming(REFUSED, "b", "2"))
+    assert known.first == "a" and known.seen.exit is not None and known.seen.exit.exit_code == 3
+
+
+def test_an_exit_code_of_three_means_nothing_where_pods_do_not_claim() -> None:
+    known = shown(pod(REFUSED, name="a", created="1"), pod(RUNNING, name="b", created="2"))
+    assert (known.first, known.refused) == ("a", [])

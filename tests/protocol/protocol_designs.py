@@ -72,6 +72,8 @@ PODS = (
     Row("an end is told of a terminated container only", ALIVE, pods(dead_before_told=False)),
     Row("the TTL is set when the outcome is stored", NOT_FAILED, pods(outcome_before_reap=False)),
     Row("the worker claims its start", TWICE, pods(claim=False)),
+    Row("a claim that is made again by the same pod is granted again", NEVER_BEGUN, pods(repeatable=False)),
+    Row("who launches adds a secret to those of earlier owners, and replaces none", NEVER_BEGUN, pods(secrets_added=False)),
     Row("who says that it never started claims its start first", ALIVE, pods(grave_first=False)),
     Row("what an earlier owner launched perhaps is followed, not called never started", ALIVE, pods(doubt_followed=False)),
 )

@@ -45,7 +45,10 @@ HEARD = {HEARD_DONE: SUCCEEDED, HEARD_FAILED: FAILED, HEARD_STOPPED: STOPPED}
 # Two orders on their way. SENDER: the scheduler that waits for an answer, 1 or 2; 0: nobody does any more
 STAGE, LATE, SENDER = 21, 23, 25
 NONE, SENT, CHECKED, TAKEN, TAKEN_AND_CHECKED = range(5)
-SIZE = 27
+
+# Pods that claim their start: one that was granted it, whether the pods were refused, and whose secret is none any more
+HELD, UNRUN, OLD_SECRET, STALE = 27, 28, 29, 30  # STALE: of each order
+SIZE = 32
 
 WHO = ("A", "B")
 BOTH = (0, 1)
@@ -71,6 +74,8 @@ class Design(NamedTuple):
     tombstone: bool = True  # the claim outlives the outcome until every order has expired
     named: bool = True  # pods: the object's name is the execution's id
     dead_before_told: bool = True  # pods: an end is told of a terminated container only
+    repeatable: bool = True  # pods: a claim that is made again by the same pod is granted again
+    secrets_added: bool = True  # pods: who launches adds a secret to those of earlier owners
 
 
 class Executor(Protocol):
@@ -148,8 +153,14 @@ def launch(s: State, i: int, d: Design, executor: Executor) -> Iterator[Step]:
         for k in BOTH:
             if s[STAGE + k] == NONE:
                 sent = put(s, STAGE + k, SENT, LATE + k, 0, SENDER + k, i + 1, PHASE + i, ASKS)
-                yield f"{who} sends order {k + 1}", sent
+                yield f"{who} sends order {k + 1}", sent if d.secrets_added else with_a_new_secret(sent, k)
                 break
+
+
+def with_a_new_secret(s: State, k: int) -> State:
+    other = 1 - k
+    stale = s[STAGE + other] != NONE
+    return put(s, STALE + k, 0, STALE + other, int(stale), OLD_SECRET, int(s[FILE] != 0))
 
 
 def no_answer(s: State, i: int, d: Design, executor: Executor) -> Iterator[Step]:

@@ -18,10 +18,10 @@ from klassd.workflows.engine.scheduler import Scheduler
 from klassd.workflows.errors import LaunchDelayed, LaunchRefused, StoreError
 from klassd.workflows.executors.telling import Telling
 from klassd.workflows.model.execution import Exit, Finished, Unknown
-from klassd.workflows.model.run import Change, Run
-from klassd.workflows.model.states import Cause
+from klassd.workflows.model.run import Change, ExecutionPatch, Run, hash_token
+from klassd.workflows.model.states import Cause, StartAnswer
 from klassd.workflows.order import Order
-from klassd.workflows.ports import Clock, Executor, LosesSight, NewRun
+from klassd.workflows.ports import Clock, Executor, Ids, LosesSight, NewRun
 from klassd.workflows.rules import lifecycle
 from klassd.workflows.rules.state import NodeState
 from klassd.workflows.stores.common import key_of
@@ -239,6 +239,44 @@ FINISH = Keeper._finish
 @mutant(Cluster, "claim")
 def nobody_claims_a_start(self: Cluster, job: Any) -> bool:
     return True
+
+
+@mutant(MemoryData, "claim_start")
+def whoever_claims_a_start_gets_it(self: MemoryData, execution_id: str, token_hash: str, started_by: str) -> StartAnswer:
+    answer = CLAIM_START(self, execution_id, token_hash, started_by)
+    return StartAnswer.GRANTED if answer is StartAnswer.TAKEN else answer
+
+
+@mutant(MemoryData, "claim_start")
+def a_claim_whose_answer_was_lost_is_refused(
+    self: MemoryData, execution_id: str, token_hash: str, started_by: str
+) -> StartAnswer:
+    execution = self.execution(execution_id)
+    again = execution is not None and execution.started_by is not None
+    return StartAnswer.TAKEN if again else CLAIM_START(self, execution_id, token_hash, started_by)
+
+
+CLAIM_START = MemoryData.claim_start
+
+
+@mutant(keepers, "armed")
+async def only_the_latest_owners_secret_counts(
+    order: Order, patch: ExecutionPatch, known: tuple[str, ...], *rest: Any
+) -> Order:
+    return await ARMED(order, patch, (), *rest)
+
+
+@mutant(keepers, "armed")
+async def a_secret_is_handed_out_before_its_hash_is_stored(
+    order: Order, patch: ExecutionPatch, known: tuple[str, ...], epoch: int, ids: Ids, pipeline: Pipeline
+) -> Order:
+    token = ids.token()
+    added = msgspec.structs.replace(patch, token_hashes=(*known, hash_token(token)))
+    pipeline.add(Change(run_id=order.run_id, epoch=epoch, updated=(added,)))
+    return msgspec.structs.replace(order, claim=token)
+
+
+ARMED = keepers.armed
 
 
 @mutant(Keeper, "_launch")

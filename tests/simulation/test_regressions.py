@@ -19,12 +19,12 @@ SEEDS = {
 
 @pytest.mark.parametrize("what", SEEDS)
 def test_what_was_wrong_stays_right(what: str) -> None:
-    assert not simulate(SEEDS[what]).violations
+    assert not simulate(SEEDS[what], claims=False).violations  # they are from before pods claimed their start
 
 
 def test_a_scheduler_that_ends_by_itself_while_all_are_closed_holds_nobody_up() -> None:
-    assert not simulate(3529, steps=60).violations
+    assert not simulate(3529, steps=60, claims=False).violations
 
 
 def test_nobody_takes_the_place_of_a_crashed_scheduler_once_all_are_to_end() -> None:
-    assert not simulate(11426, steps=60).violations
+    assert not simulate(11426, steps=60, claims=False).violations

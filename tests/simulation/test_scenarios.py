@@ -10,22 +10,24 @@ from klassd.workflows.testing.simulation.faults import KINDS
 SEEDS, STEPS = 8, 600
 
 
-def show(fault: str, after: str, *, schedulers: int | None = None) -> None:
+def show(fault: str, after: str, *, schedulers: int | None = None, claims: bool | None = None) -> None:
     """No promise is broken when ``fault`` strikes right after such an event, in any of some seeds; and it did strike."""
     struck = 0
     for seed in range(SEEDS):
-        came = simulate(seed, steps=STEPS, schedulers=schedulers, without=KINDS, script={after: fault})
+        came = simulate(seed, steps=STEPS, schedulers=schedulers, without=KINDS, script={after: fault}, claims=claims)
         assert not came.violations, f"seed {seed}: {came.violations[0]}"
         struck += came.faults[fault]
     assert struck
 
 
-def show_drawn(*kinds: str, rate: float = 10.0, schedulers: int | None = None) -> None:
+def show_drawn(*kinds: str, rate: float = 10.0, schedulers: int | None = None, claims: bool | None = None) -> None:
     """The same of faults that are drawn, and often."""
     others = [kind for kind in KINDS if kind not in kinds]
     struck = 0
     for seed in range(SEEDS):
-        came = simulate(seed, steps=STEPS, schedulers=schedulers, without=others, rates=dict.fromkeys(kinds, rate))
+        came = simulate(
+            seed, steps=STEPS, schedulers=schedulers, without=others, rates=dict.fromkeys(kinds, rate), claims=claims
+        )
         assert not came.violations, f"seed {seed}: {came.violations[0]}"
         struck += came.faults.total()
     assert struck
@@ -131,6 +133,22 @@ def test_what_befalls_a_pod_is_told_and_no_pod_runs_twice(kind: str, after: str)
 @pytest.mark.parametrize("kind", ["node.partition", "node.dead"])
 def test_no_attempt_starts_beside_one_on_a_lost_node_before_its_job_says_so(kind: str) -> None:
     show(kind, "says")
+
+
+@pytest.mark.fault("E23")
+@pytest.mark.parametrize("after", ["starts user code", "start_claim", "is over"])
+def test_of_any_number_of_pods_one_gets_the_start(after: str) -> None:
+    show("pod.second", after, claims=True)
+
+
+@pytest.mark.fault("E23")
+def test_claims_that_are_lost_or_late_cost_time_and_nothing_else() -> None:
+    show_drawn("claim.error_before", "claim.error_after", "claim.stall", "launch.half", "pod.second", rate=5.0, claims=True)
+
+
+@pytest.mark.parametrize("after", ["launch ", "start_claim"])
+def test_a_crash_around_a_claim_leaves_its_pod_a_scheduler_to_ask(after: str) -> None:
+    show("scheduler.crash", after, schedulers=1, claims=True)
 
 
 @pytest.mark.parametrize("kind", ["quota", "log.rotated"])

@@ -21,18 +21,23 @@ IN_WORKERS = frozenset(  # a supervisor, the process that forks for it, and a jo
         *("before:job", "after:job", "after:result"),
     ]
 )
-MARKS = IN_WORKERS | frozenset(
-    [
-        # a client
-        *("before:enqueue", "after:enqueue", "before:cancel", "after:cancel"),
-        # a scheduler and its store
-        *("before:renew", "after:renew", "before:claim", "after:claim", "before:release", "after:release"),
-        *(f"{moment}:commit.{kind}" for moment in ("before", "after") for kind in _KINDS),
-        *("inside:transaction", "after:transaction"),
-        # a scheduler and its executor
-        *("before:launch", "after:launch", "before:follow", "after:heard", "before:stop", "after:stop"),
-        *("before:reap", "inside:reap", "after:reap", "before:spawn", "after:spawn", "after:sweep"),
-    ]
+WITH_PODS = frozenset(["inside:launch", "before:grant", "after:grant"])  # of a scheduler, where pods claim their start
+MARKS = (
+    IN_WORKERS
+    | WITH_PODS
+    | frozenset(
+        [
+            # a client
+            *("before:enqueue", "after:enqueue", "before:cancel", "after:cancel"),
+            # a scheduler and its store
+            *("before:renew", "after:renew", "before:claim", "after:claim", "before:release", "after:release"),
+            *(f"{moment}:commit.{kind}" for moment in ("before", "after") for kind in _KINDS),
+            *("inside:transaction", "after:transaction"),
+            # a scheduler and its executor
+            *("before:launch", "after:launch", "before:follow", "after:heard", "before:stop", "after:stop"),
+            *("before:reap", "inside:reap", "after:reap", "before:spawn", "after:spawn", "after:sweep"),
+        ]
+    )
 )
 
 

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from klassd.workflows.crashes import mark
 from klassd.workflows.errors import StoreError
 from klassd.workflows.model.run import hash_token
 from klassd.workflows.model.states import StartAnswer
@@ -60,7 +61,10 @@ class Starts:
     async def _claim(self, execution_id: str, token_hash: str, started_by: str) -> StartAnswer:
         try:
             async with asyncio.timeout(PATIENCE):
-                return await self._store.start_claim(execution_id, token_hash, started_by)
+                mark("before:grant")
+                answer = await self._store.start_claim(execution_id, token_hash, started_by)
+                mark("after:grant")
+                return answer
         except (StoreError, TimeoutError):
             raise HTTPException(503, "the store does not answer", {"Retry-After": "1"}) from None
 

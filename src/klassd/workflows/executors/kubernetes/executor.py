@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from klassd.workflows.crashes import mark
 from klassd.workflows.errors import KlassdError, LaunchDelayed
 from klassd.workflows.executors.kubernetes import names
 from klassd.workflows.executors.kubernetes.api import (
@@ -105,6 +106,7 @@ class KubernetesExecutor:
                 raise LaunchDelayed(f"the order for {order.execution_id} has expired: nothing was started")
             job = await self._create(api, rendered)
             view.put_job(job)
+            mark("inside:launch")
             for each in rendered.objects:
                 await _ensure(api, each, job)
 

@@ -10,6 +10,7 @@ import asyncio
 import zlib
 from collections.abc import Callable
 from contextvars import Context
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,10 @@ import msgspec
 from klassd.workflows.errors import LaunchDelayed, LaunchRefused
 from klassd.workflows.frames import dumps
 from klassd.workflows.model.execution import Exit
+from klassd.workflows.model.states import StartAnswer
 from klassd.workflows.order import End, Error, Order
 from klassd.workflows.testing.clock import START
+from klassd.workflows.testing.simulation.claiming import GIVES_UP, Asking, Claiming
 from klassd.workflows.testing.simulation.faults import Faults
 from klassd.workflows.testing.simulation.jobs import Console, Script, script
 from klassd.workflows.testing.simulation.loop import SimLoop
@@ -29,6 +32,13 @@ if TYPE_CHECKING:
     from klassd.workflows.testing.simulation.invariants import Invariants
 
 NODES = 3
+UNSECRET = 0.5  # seconds before a pod without its secret looks again
+_UNRUN = {
+    None: ("start_deadline", Exit(reason="start_deadline", message="no scheduler answered")),
+    StartAnswer.TAKEN: ("lost", Exit(reason="lost", message="it was started before, and nothing is left of that")),
+    StartAnswer.OVER: ("lost", Exit(reason="lost", message="it was over before it started")),
+    StartAnswer.UNKNOWN: ("launch", Exit(reason="launch", message="its secret is not known")),
+}
 TTL = 90.0  # seconds that a reaped execution is remembered: longer than any lease, so every late order of it has expired
 REFUSED = 0.004  # of all executions
 
@@ -39,6 +49,7 @@ class SimJob:
     def __init__(self, order: Order, told: Script) -> None:
         self.order, self.script = order, told
         self.console = Console()
+        self.token = order.claim
         self.pods = 0
         self.waiting = 0  # pods that have not started yet
         self.node = -1
@@ -76,8 +87,14 @@ class SimJob:
 
 
 class Cluster:
-    def __init__(self, loop: SimLoop, seed: object, rng: Random, faults: Faults, trace: Trace) -> None:
+    """``claiming``: how pods ask the store for their start; without, the cluster itself sees to it that one gets it, as the
+    file system of a machine does."""
+
+    def __init__(
+        self, loop: SimLoop, seed: object, rng: Random, faults: Faults, trace: Trace, claiming: Claiming | None = None
+    ) -> None:
         self._loop, self._seed, self._rng, self._faults, self._trace = loop, seed, rng, faults, trace
+        self.claiming = claiming
         self._context = Context()
         self.invariants: Invariants
         self.jobs: dict[str, SimJob] = {}  # every one there ever was
@@ -96,6 +113,7 @@ class Cluster:
         now = self._loop.time()
         job = self.jobs.get(order.execution_id)
         if job is not None and not job.gone:
+            job.token = job.token or order.claim
             return
         if order.expires is not None and now >= order.expires:
             raise LaunchDelayed(f"the order for {order.execution_id} has expired")
@@ -148,12 +166,37 @@ class Cluster:
         job.timers.append(self._later(pending, self._start, job, job.pods))
 
     def _start(self, job: SimJob, pod: int) -> None:
+        if self.claiming is None or (job.id in self.claims and job.started_at is None):
+            self._run(job, pod) if self.claim(job) else self._refuse(job, pod, StartAnswer.TAKEN)
+        elif not job.token:
+            job.timers.append(self._later(UNSECRET, self._start, job, pod))  # its volume is not there yet
+        else:
+            until = self._loop.time() + (job.order.start_deadline or GIVES_UP)
+            heard = partial(self._heard, job, pod)
+            self.claiming.ask(Asking(job.id, job.token, self._pod_name(job, pod), until, heard))
+
+    @staticmethod
+    def _pod_name(job: SimJob, pod: int) -> str:
+        return f"pod {pod} of {job.id}"
+
+    def _heard(self, job: SimJob, pod: int, answer: StartAnswer | None) -> None:
+        name = self._pod_name(job, pod)
+        if answer is StartAnswer.TAKEN:
+            self.invariants.refused(job, name)
+        if answer is not StartAnswer.GRANTED:
+            self._refuse(job, pod, answer)
+        elif not job.ended:
+            self.invariants.granted(job, name)
+            self._run(job, pod)
+
+    def _refuse(self, job: SimJob, pod: int, answer: StartAnswer | None) -> None:
         job.waiting -= 1
-        if not self.claim(job):
-            self._trace.add("cluster", f"pod {pod} of {job.id} finds it claimed and ends")
-            if not job.running and not job.waiting and not job.ended:
-                self.die(job, "lost", Exit(reason="lost", message="it was started before, and nothing is left of that"))
-            return
+        self._trace.add("cluster", f"pod {pod} of {job.id} does not get the start ({answer or 'no answer'}) and ends")
+        if not job.running and job.waiting <= 0 and not job.ended:
+            self.die(job, *_UNRUN[answer])
+
+    def _run(self, job: SimJob, pod: int) -> None:
+        job.waiting -= 1
         job.running, job.started_at = True, self._loop.time()
         job.node = self._rng.randrange(NODES)
         self.starts[job.id] = self.starts.get(job.id, 0) + 1

@@ -8,6 +8,8 @@ from contextvars import Context
 from random import Random
 from typing import Any
 
+import msgspec
+
 from klassd.workflows.executors.telling import Telling
 from klassd.workflows.model.execution import Exit, Finished, Told, Unknown
 from klassd.workflows.order import Order
@@ -52,6 +54,10 @@ class SimExecutor:
     def concurrency(self) -> int:
         return self._concurrency
 
+    @property
+    def claims_starts(self) -> bool:
+        return self.cluster.claiming is not None
+
     async def open(self) -> None:
         return None
 
@@ -62,6 +68,8 @@ class SimExecutor:
         self._invariants.launching(self.process, order, self._concurrency)
         fault = self.faults.draw(kinds.LAUNCH)
         full = fault == "launch.delayed"
+        if self.claims_starts and fault is None and self.faults.draw(kinds.HAND_OVER):
+            fault, order = "launch.error_after", msgspec.structs.replace(order, claim="")
         await self._call("launch", order.execution_id, fault, lambda: self.cluster.launch(order, full))
 
     async def stop(self, execution_id: str, grace: float) -> None:

@@ -21,6 +21,8 @@ LAUNCH = (
     ("launch.stall", 0.02),
     ("launch.delayed", 0.03),  # no quota, no room
 )
+HAND_OVER = (("launch.half", 0.03),)  # where pods claim their start: made, but the secret for that did not get there
+CLAIM = (("claim.error_before", 0.05), ("claim.error_after", 0.08), ("claim.stall", 0.03))
 STOP = (("stop.lost", 0.1), ("stop.error", 0.05))
 REAP = (("reap.error_before", 0.03), ("reap.error_after", 0.03))
 FOLLOW = (("follow.cut", 0.02), ("follow.cut_unheard", 0.02), ("follow.twice", 0.04), ("follow.stall", 0.01))
@@ -45,7 +47,7 @@ CHAOS = MappingProxyType(
         "log.rotated": 4,
     }
 )
-_BY_CALL = (*STORE, *HINTS, *LAUNCH, *STOP, *REAP, *FOLLOW)
+_BY_CALL = (*STORE, *HINTS, *LAUNCH, *HAND_OVER, *CLAIM, *STOP, *REAP, *FOLLOW)
 KINDS: tuple[str, ...] = (*(kind for kind, _ in _BY_CALL), *CHAOS, "launch.refused", "app.crash")
 
 Draw = tuple[tuple[str, float], ...]

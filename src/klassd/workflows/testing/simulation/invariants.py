@@ -79,6 +79,16 @@ class Invariants:
         self.hold(final is None, "final means dead", job.id, f"{job.id} was {final}, and now its user code starts")
         self._max_parallel(job)
 
+    def granted(self, job: SimJob, pod: str) -> None:
+        row = self._row(job.id, job.order.run_id)
+        by = row.started_by if row else None
+        self.hold(by == pod, "who starts has claimed it", job.id, f"{pod} starts it, and {by} has claimed that")
+
+    def refused(self, job: SimJob, pod: str) -> None:
+        row = self._row(job.id, job.order.run_id)
+        by = row.started_by if row else None
+        self.hold(by != pod, "a claim stands", job.id, f"{pod} has claimed the start, and is told that another has")
+
     def _max_parallel(self, job: SimJob) -> None:
         node = self._node(job.order.run_id, job.order.node)
         if node.max_parallel is not None:

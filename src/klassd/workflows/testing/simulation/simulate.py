@@ -39,6 +39,7 @@ def simulate(
     skip: Collection[int] = (),
     items: Collection[int] | None = None,
     script: Mapping[str, str] = MappingProxyType({}),
+    claims: bool | None = None,
 ) -> Simulated:
     """Run the real engine and client through ``steps`` events with faults, then without any until all is done.
 
@@ -46,9 +47,11 @@ def simulate(
     ``rates``: how much more or less often than usual a kind of fault strikes. ``without``: kinds of faults that do not happen,
     ``skip``: single faults that do not, by their number. ``items``: the only items of the workload that are enqueued.
     ``script``: a fault by the text of an event of the trace, right after which it strikes whoever did that: the first time, and
-    every few times after.
+    every few times after. ``claims``: whether pods ask the store for their start; the seed decides if not given.
     """
-    world = World(seed, schedulers=schedulers, rates=rates, without=without, skip=skip, items=items, script=script)
+    world = World(
+        seed, schedulers=schedulers, rates=rates, without=without, skip=skip, items=items, script=script, claims=claims
+    )
     world.run(steps)
     violations = (world.violation,) if world.violation else ()
     return Simulated(

@@ -15,6 +15,7 @@ from klassd.workflows.engine.scheduler import Scheduler
 from klassd.workflows.errors import StoreError
 from klassd.workflows.stores.memory import MemoryData, MemoryStore
 from klassd.workflows.testing.clock import Deadlock
+from klassd.workflows.testing.simulation.claiming import Claiming
 from klassd.workflows.testing.simulation.cluster import Cluster
 from klassd.workflows.testing.simulation.executor import SimExecutor
 from klassd.workflows.testing.simulation.faults import Faults
@@ -51,6 +52,7 @@ class World:
         skip: Collection[int] = (),
         items: Collection[int] | None = None,
         script: Mapping[str, str] = MappingProxyType({}),
+        claims: bool | None = None,
     ) -> None:
         self.rng = rng = Random(f"{seed}/world")
         self.loop = SimLoop()
@@ -59,7 +61,9 @@ class World:
         self.faults = Faults(Random(f"{seed}/faults"), rates, without, skip)
         self.data = MemoryData()
         self.memory = MemoryStore(clock=SimClock(self.loop), data=self.data)
-        self.cluster = Cluster(self.loop, seed, Random(f"{seed}/cluster"), self.faults, self.trace)
+        self.cluster = Cluster(
+            self.loop, seed, Random(f"{seed}/cluster"), self.faults, self.trace, self._claiming(seed, claims)
+        )
         self.invariants = Invariants(self.data, self.cluster, QUEUE_CAPS, self.loop.time, self.broken)
         self.cluster.invariants = self.invariants
         self.hints = Hints(self.loop, rng, self.faults, self.trace)
@@ -74,6 +78,14 @@ class World:
         self._over = self.loop.create_future()
         self._seed, self._items, self._script = seed, items, script
         self._processes: list[SimProcess] = []  # the dead too: what is left of them must not be tidied up at any moment
+
+    def _claiming(self, seed: object, claims: bool | None) -> Claiming | None:
+        rng = Random(f"{seed}/claims")
+        if not (rng.random() < 0.5 if claims is None else claims):
+            return None
+        claiming = Claiming(self.loop, rng, self.faults, self.trace, self.memory)
+        claiming.servers = lambda: [replica.process for replica in self.replicas if replica.process.running]
+        return claiming
 
     # -- the course of it ---------------------------------------------------------------------------------------
 
