@@ -23,6 +23,7 @@ from klassd.workflows import settings
 from klassd.workflows.cli.arguments import COMMANDS
 from klassd.workflows.executors.kubernetes import settings as kubernetes
 from klassd.workflows.executors.kubernetes.manifest import render
+from klassd.workflows.executors.kubernetes.rights import rules
 from klassd.workflows.executors.kubernetes.settings import KubernetesSettings
 from klassd.workflows.model import states
 from klassd.workflows.model.states import Cause
@@ -142,6 +143,11 @@ def _default_pod() -> str:
     return f"```yaml\n{yaml.safe_dump(spec, sort_keys=False)}```\n"
 
 
+def _rights() -> str:
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "klassd"}, "rules": rules()}
+    return f"```yaml\n{yaml.safe_dump(role, sort_keys=False, default_flow_style=None)}```\n"
+
+
 def _commands() -> str:
     return _table("command", "it does", [_row(f"`klassd {name}`", COMMANDS[name][0]) for name in COMMANDS])
 
@@ -178,6 +184,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "settings": _settings,
     "settings of kubernetes": _kubernetes,
     "default pod": _default_pod,
+    "rights": _rights,
     "commands": _commands,
 }
 

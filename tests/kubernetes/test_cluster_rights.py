@@ -4,28 +4,56 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
-from typing import Any
 
+import httpx2
 import pytest
 import yaml
 from cluster_help import Cluster
 from test_cluster_outcomes import came_to, ours
 
 from klassd.workflows import Pod
+from klassd.workflows.deploy.installation import Installation
+from klassd.workflows.deploy.manifest import manifest
 from klassd.workflows.errors import LaunchDelayed, LaunchRefused
-from klassd.workflows.executors.kubernetes.api import SECRETS, ApiError
+from klassd.workflows.executors.kubernetes import KubernetesExecutor, executor, names
+from klassd.workflows.executors.kubernetes.api import SECRETS, Api, ApiError, connect
+from klassd.workflows.executors.kubernetes.rights import RIGHTS
+from klassd.workflows.executors.kubernetes.settings import KubernetesSettings
 from klassd.workflows.model.execution import Waiting
 from klassd.workflows.model.states import Cause, ExecutionStatus
 from klassd.workflows.testing.executors import hear, hear_until, opened, order, run
 
-PAGE = Path(__file__).parents[2] / "docs" / "kubernetes.md"
+RBAC = "/apis/rbac.authorization.k8s.io/v1/namespaces/{}"
+_VERBS = {"POST": "create", "PATCH": "patch", "DELETE": "delete"}
+_PATH = re.compile(
+    r"/apis?/((?P<group>[a-z.]+)/)?v1/namespaces/[^/]+/(?P<resource>[a-z]+)(/(?P<name>[^/]+)(/(?P<part>[a-z]+))?)?"
+)
 
 
-def documented_role() -> dict[str, Any]:
-    text = PAGE.read_text().split("<!-- rights:", 1)[1].split("```yaml\n", 1)[1].split("```", 1)[0]
-    found: dict[str, Any] = yaml.safe_load(text)
-    return found
+class Asked:
+    """The rights that were made use of: every request of every executor, as the API server names it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.rights: set[tuple[str, str, str]] = set()
+        monkeypatch.setattr(executor, "connect", self._connect)
+
+    def _connect(self, settings: KubernetesSettings) -> Api:
+        api = connect(settings)
+        api._client.event_hooks["request"].append(self._note)
+        return api
+
+    async def _note(self, request: httpx2.Request) -> None:
+        found = _PATH.fullmatch(request.url.path)
+        assert found, request.url.path
+        reading = "watch" if request.url.params.get("watch") == "true" else "get" if found["name"] else "list"
+        resource = "/".join(filter(None, (found["resource"], found["part"])))
+        self.rights.add((found["group"] or "", resource, _VERBS.get(request.method, reading)))
+
+
+def granted() -> set[tuple[str, str, str]]:
+    return {(group, resource, verb) for (group, resource), verbs in RIGHTS.items() for verb in verbs}
 
 
 def as_account(cluster: Cluster, name: str, path: Path) -> str:
@@ -40,57 +68,98 @@ def as_account(cluster: Cluster, name: str, path: Path) -> str:
     return str(target)
 
 
-def test_the_documented_rights_are_enough_for_every_verb(cluster: Cluster, tmp_path: Path) -> None:
+def test_the_role_of_the_manifest_grants_what_is_asked_for_and_nothing_else(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kubeconfig = as_account(cluster, "scheduler", tmp_path)
-    rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/{}"
-    cluster.create(f"{rbac}/roles", documented_role())
+    (role,) = [each for each in manifest(Installation(image=cluster.image, app="a:b")) if each["kind"] == "Role"]
+    cluster.create(f"{RBAC}/roles", role)
     subject = {"kind": "ServiceAccount", "name": "scheduler", "namespace": cluster.namespace}
-    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "klassd"}
-    cluster.create(f"{rbac}/rolebindings", {"metadata": {"name": "klassd"}, "roleRef": role, "subjects": [subject]})
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role["metadata"]["name"]}
+    cluster.create(f"{RBAC}/rolebindings", {"metadata": {"name": "klassd"}, "roleRef": reference, "subjects": [subject]})
+    asked = Asked(monkeypatch)
 
     async def check() -> None:
         async with opened(cluster.executor(kubeconfig=kubeconfig)) as executor:
-            large, sleeper = order("Echo", {"text": "x" * 100_000}), ours("Sleeper")
-            await executor.launch(large)
-            assert (await hear(executor, large.execution_id)).lines[0] == "x" * 100_000
-            await executor.reap(large.execution_id)
-            await executor.launch(sleeper)
-            await hear_until(executor, sleeper.execution_id, "sleeping")
-            await executor.stop(sleeper.execution_id, 5.0)
-            heard = await hear(executor, sleeper.execution_id)
-            assert came_to(heard, stop_requested=True).status is ExecutionStatus.STOPPED
+            await one_after_the_other(executor)
+            await stopped(executor)
+            await orphaned(cluster, executor)
+            await podless(cluster, executor)
             assert (await hear(executor, order("Echo").execution_id)).lost
+        await with_a_claim(cluster, kubeconfig)
 
     run(check)
+    assert asked.rights == granted()
+    run(lambda: no_secret_can_be_read(cluster, kubeconfig))
 
-    async def with_a_claim() -> None:
-        """That nobody answers: what counts is that it could be handed over."""
-        async with opened(cluster.executor(kubeconfig=kubeconfig, callback="http://127.0.0.1:1")) as executor:
-            unheard = ours("Steps", claim="secret", start_deadline=0.1)
-            await executor.launch(unheard)
-            found = came_to(await hear(executor, unheard.execution_id))
-            assert found.cause is Cause.START_DEADLINE and "NoScheduler" in str(found.message)
-            assert found.retry and found.infrastructure
 
-    run(with_a_claim)
+async def one_after_the_other(executor: KubernetesExecutor) -> None:
+    """Launched by two, as in a takeover; and too large for a variable."""
+    large = order("Echo", {"text": "x" * 100_000})
+    for _ in range(2):
+        await executor.launch(large)
+    assert (await hear(executor, large.execution_id)).lines[0] == "x" * 100_000
+    await executor.reap(large.execution_id)
 
-    async def nothing_is_read() -> None:
-        async with opened(cluster.executor(kubeconfig=kubeconfig)) as executor:
-            api, _ = executor._parts
-            with pytest.raises(ApiError, match=r'cannot get resource "secrets"'):
-                await api.get(f"{SECRETS}/any")
 
-    run(nothing_is_read)
+async def stopped(executor: KubernetesExecutor) -> None:
+    sleeper = ours("Sleeper")
+    await executor.launch(sleeper)
+    await hear_until(executor, sleeper.execution_id, "sleeping")
+    await executor.stop(sleeper.execution_id, 5.0)
+    heard = await hear(executor, sleeper.execution_id)
+    assert came_to(heard, stop_requested=True).status is ExecutionStatus.STOPPED
+
+
+async def orphaned(cluster: Cluster, executor: KubernetesExecutor) -> None:
+    """Somebody deletes its Job and leaves its pod."""
+    sleeper = ours("Sleeper")
+    await executor.launch(sleeper)
+    await hear_until(executor, sleeper.execution_id, "sleeping")
+    path = f"/apis/batch/v1/namespaces/{{}}/jobs/{names.job_name(sleeper.execution_id)}"
+    await asyncio.to_thread(cluster.delete, path, propagationPolicy="Orphan")
+    await asyncio.to_thread(cluster.until, lambda: not cluster.jobs(sleeper.execution_id), "the Job to be gone")
+    await executor.stop(sleeper.execution_id, 5.0)
+    assert came_to(await hear(executor, sleeper.execution_id), stop_requested=True).status is ExecutionStatus.STOPPED
+
+
+async def podless(cluster: Cluster, executor: KubernetesExecutor) -> None:
+    await asyncio.to_thread(with_quota, cluster, {"pods": "0"})
+    try:
+        assert "pods=0" in await complaint(executor)
+    finally:
+        await asyncio.to_thread(cluster.delete, QUOTA)
+
+
+async def with_a_claim(cluster: Cluster, kubeconfig: str) -> None:
+    """That nobody answers: what counts is that its secret could be handed over, and cannot be read back."""
+    async with opened(cluster.executor(kubeconfig=kubeconfig, callback="http://127.0.0.1:1")) as executor:
+        unheard = ours("Steps", claim="secret", start_deadline=0.1)
+        await executor.launch(unheard)
+        found = came_to(await hear(executor, unheard.execution_id))
+        assert found.cause is Cause.START_DEADLINE and "NoScheduler" in str(found.message)
+        assert found.retry and found.infrastructure
+
+
+async def no_secret_can_be_read(cluster: Cluster, kubeconfig: str) -> None:
+    async with opened(cluster.executor(kubeconfig=kubeconfig)) as executor:
+        api, _ = executor._parts
+        with pytest.raises(ApiError, match=r'cannot get resource "secrets"'):
+            await api.get(f"{SECRETS}/any")
 
 
 @pytest.mark.fault("E7")
-def test_a_scheduler_without_rights_is_told_which_one_it_lacks(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_scheduler_without_rights_is_told_which_one_it_lacks(
+    cluster: Cluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     kubeconfig = as_account(cluster, "nobody", tmp_path)
 
     async def check() -> None:
         async with opened(cluster.executor(kubeconfig=kubeconfig)) as executor:
-            with pytest.raises(LaunchDelayed, match=r'lacks a right.*cannot create resource "jobs"'):
+            with pytest.raises(LaunchDelayed, match="lacks the right to create jobs; the role of `klassd manifest` has it"):
                 await executor.launch(ours("Steps"))
+            said = ("lacks the right to list jobs;", "lacks the right to list pods;")
+            await asyncio.to_thread(cluster.until, lambda: all(each in caplog.text for each in said), "both to be told")
 
     run(check)
 
@@ -128,20 +197,25 @@ def test_a_job_that_gets_no_pod_says_why(cluster: Cluster) -> None:
     with_quota(cluster, {"pods": "0"})
 
     async def check() -> str:
-        wanted = ours("Sleeper")
         async with opened(cluster.executor()) as executor:
-            await executor.launch(wanted)
-            async for batch in executor.follow(wanted.execution_id, "", 0, 1):
-                for each in batch:
-                    if isinstance(each, Waiting) and "exceeded quota" in each.why:
-                        await executor.stop(wanted.execution_id, 0.0)
-                        return each.why
-            raise AssertionError("it ended without a word of the quota")
+            return await complaint(executor)
 
     try:
         assert "pods=0" in run(check)
     finally:
         cluster.delete(QUOTA)
+
+
+async def complaint(executor: KubernetesExecutor) -> str:
+    """What a job without a pod says of its quota; it is stopped then."""
+    wanted = ours("Sleeper")
+    await executor.launch(wanted)
+    async for batch in executor.follow(wanted.execution_id, "", 0, 1):
+        for each in batch:
+            if isinstance(each, Waiting) and "exceeded quota" in each.why:
+                await executor.stop(wanted.execution_id, 0.0)
+                return each.why
+    raise AssertionError("it ended without a word of the quota")
 
 
 QUOTA = "/api/v1/namespaces/{}/resourcequotas/full"

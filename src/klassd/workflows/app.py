@@ -69,6 +69,12 @@ class App:
             self._catalog = Catalog(self._things)
         return self._catalog
 
+    def gathered(self) -> tuple[Catalog, list[str]]:
+        """As ``catalog``, of what can be used; and a sentence for each thing that cannot."""
+        from klassd.workflows.catalog import Catalog
+
+        return Catalog.gathered(self._things)
+
     @overload
     def provide(self, service: type[T], factory: Callable[[], Iterable[T]]) -> None: ...
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from types import ModuleType
 
 from klassd.workflows.discovery import jobs_in
-from klassd.workflows.errors import ConfigurationError, UnknownName
+from klassd.workflows.errors import ConfigurationError, KlassdError, UnknownName
 from klassd.workflows.job import JobInfo, job_info
 from klassd.workflows.workflow import Workflow
 
@@ -20,6 +20,17 @@ class Catalog:
         self.workflows: dict[str, Workflow] = {}
         for thing in things:
             self.add(thing)
+
+    @classmethod
+    def gathered(cls, things: Iterable[object]) -> tuple[Catalog, list[str]]:
+        """What can be used of them, and a sentence for each that cannot."""
+        found, problems = cls(), []
+        for thing in things:
+            try:
+                found.add(thing)
+            except (TypeError, KlassdError) as error:
+                problems.append(str(error))
+        return found, problems
 
     def add(self, thing: object) -> None:
         """A job class, an ``@job`` function, a workflow, or a module or package holding jobs (``"its.name"`` or itself)."""

@@ -16,25 +16,35 @@ def jobs_in(where: ModuleType | str) -> list[JobInfo]:
     """The jobs defined in a module, or in a package and all its submodules, by name: job classes, ``@job`` functions and
     dataclasses with ``run(self, ctx)``. What a module merely imports is not its own.
 
-    Raises ``ConfigurationError`` for a module that cannot be imported and for two jobs with one key.
+    Raises ``ConfigurationError`` for modules that cannot be imported, all at once, and for two jobs with one key.
     """
     root = _imported(where) if isinstance(where, str) else where
     found: dict[str, JobInfo] = {}
-    for module in _modules(root):
+    broken: list[str] = []
+    for module in _modules(root, broken):
         for info in _own_jobs(module):
             other = found.setdefault(info.key, info)
             if other is not info:
                 raise ConfigurationError(
                     f"two jobs have the key {info.key!r}: {other.source} and {info.source}; give one another key="
                 )
+    if broken:
+        raise ConfigurationError("; ".join(broken))
     return sorted(found.values(), key=lambda info: (info.name, info.key))
 
 
-def _modules(root: ModuleType) -> Iterator[ModuleType]:
+def _modules(root: ModuleType, broken: list[str]) -> Iterator[ModuleType]:
+    """``broken`` gets a sentence for each that cannot be imported."""
     yield root
     for found in iter_modules(getattr(root, "__path__", ()), f"{root.__name__}."):
-        if not found.name.endswith(".__main__"):  # importing it would start the program
-            yield from _modules(_imported(found.name))
+        if found.name.endswith(".__main__"):  # importing it would start the program
+            continue
+        try:
+            module = _imported(found.name)
+        except ConfigurationError as error:
+            broken.append(str(error))
+        else:
+            yield from _modules(module, broken)
 
 
 def _imported(name: str) -> ModuleType:

@@ -75,7 +75,7 @@ def _app(named: str | None, config: str | None) -> str | None:
     found = default_app()
     if not found:
         raise Problem("no app was named", NO_APP)
-    return found
+    return canonical(found)
 
 
 def _config(path: str) -> str:

@@ -59,11 +59,11 @@ class Passage:
 
 
 class FaultProxy:
-    """``path``: listen on a unix socket there instead of a TCP port of this machine. ``faults`` may be set anew any time, for
-    connections to come."""
+    """``path``: listen on a unix socket there instead of a TCP port of this machine; ``host``: its address that others reach.
+    ``faults`` may be set anew any time, for connections to come."""
 
-    def __init__(self, target: Address, faults: Script = Faults(), *, path: str | None = None) -> None:
-        self._target, self._path = target, path
+    def __init__(self, target: Address, faults: Script = Faults(), *, path: str | None = None, host: str = "127.0.0.1") -> None:
+        self._target, self._path, self._host = target, path, host
         self.faults = faults
         self.passages: list[Passage] = []
         self._server: asyncio.Server | None = None
@@ -71,7 +71,7 @@ class FaultProxy:
 
     async def __aenter__(self) -> FaultProxy:
         starting = asyncio.start_unix_server(self._accept, self._path) if self._path else None
-        self._server = await (starting or asyncio.start_server(self._accept, "127.0.0.1", 0))
+        self._server = await (starting or asyncio.start_server(self._accept, self._host, 0))
         return self
 
     async def __aexit__(self, *_: object) -> None:
