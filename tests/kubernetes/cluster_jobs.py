@@ -90,11 +90,28 @@ class Talkative(Job):
 
     number: int
     lines: int = 5
+    seconds: float = 0.0  # that it takes to say them
 
     def run(self, ctx: JobContext) -> str:
         for line in range(self.lines):
             print(f"{self.number}: line {line}")
+            if self.seconds:
+                threading.Event().wait(self.seconds / self.lines)
         return socket.gethostname()
+
+
+class Floods(Job):
+    """Says more than a node keeps in one file; then what it says late, when the file has been rotated."""
+
+    lines: int
+    width: int
+
+    def run(self, ctx: JobContext) -> None:
+        late = 100
+        for number in range(self.lines):
+            if number == self.lines - late:
+                threading.Event().wait(12)  # a kubelet looks every ten seconds
+            print(f"{number} ".ljust(self.width, "."))
 
 
 class Witnessed(Job):
