@@ -120,11 +120,11 @@ class Witnessed(Job):
     number: int
     witness: str
     lines: int = 50
-    seconds: float = 5.0
+    seconds: float = 4.0
 
     def run(self, ctx: JobContext) -> str:
         self._tell("begun", ctx)
-        for line in range(self.lines):
+        for line in ctx.track(range(self.lines)):
             print(f"{self.number}: line {line}", flush=True)
             threading.Event().wait(self.seconds / self.lines)
         self._tell("ended", ctx)
