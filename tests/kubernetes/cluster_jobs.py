@@ -194,4 +194,4 @@ def no_image() -> Workflow:
     return flow
 
 
-app = App(jobs=[Steps, Broken, Sleeper, Growing, Environment, Reads, everything(), witnessed(1, ""), no_image()])
+app = App(jobs=[Steps, Broken, Sleeper, Talkative, Growing, Environment, Reads, everything(), witnessed(1, ""), no_image()])
