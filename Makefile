@@ -10,10 +10,10 @@ IMAGE ?= klassd-test:1
 DOCKER ?= docker
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-cluster bench-peers prove test-cluster test-image
+.PHONY: help setup demo test check format bench bench-cluster bench-artifacts bench-peers prove test-cluster test-image
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
 setup: $(READY) ## install the package and its tools in .venv (the others do it by themselves)
 
@@ -56,6 +56,9 @@ prove: $(READY) ## the long battery of simulation, crashes, torture and stores; 
 
 bench-cluster: $(READY) ## measure on a Kubernetes: KLASSD_TEST_KUBECONFIG=... KLASSD_TEST_IMAGE=... as for test-cluster; BENCH="--quick" and others
 	@KLASSD_TEST_KUBECONFIG="$${KLASSD_TEST_KUBECONFIG:-$${KUBECONFIG:-$$HOME/.kube/config}}" $(BIN)/python -m benchmarks.cluster $(BENCH)
+
+bench-artifacts: $(READY) ## move an artifact of 20 GB to an S3 server and back; BENCH="--gigabytes 1" and others
+	@$(BIN)/python -m benchmarks.artifacts $(BENCH)
 
 bench-peers: $(READY) ## install other engines in .bench/ and measure the same job with them
 	@$(BIN)/python -m benchmarks.peers $(BENCH)

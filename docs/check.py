@@ -152,12 +152,13 @@ def _commands() -> str:
     return _table("command", "it does", [_row(f"`klassd {name}`", COMMANDS[name][0]) for name in COMMANDS])
 
 
-def _figures() -> str:
-    return f"```text\n{json.loads((ROOT / 'benchmarks' / 'figures.json').read_text())['text']}\n```\n"
+def _reported(*path: str) -> Callable[[], str]:
+    """What a command wrote there for people."""
 
+    def text() -> str:
+        return f"```text\n{json.loads(ROOT.joinpath(*path).read_text())['text']}\n```\n"
 
-def _proof() -> str:
-    return f"```text\n{json.loads((ROOT / 'docs' / 'proof.json').read_text())['text']}\n```\n"
+    return text
 
 
 def _commented(path: str | None, pattern: str) -> list[tuple[str, str]]:
@@ -179,8 +180,10 @@ GENERATED: dict[str, Callable[[], str]] = {
     **{f"states of {'an' if machine == 'execution' else 'a'} {machine}": _states(machine) for machine in TABLES},
     "causes": _causes,
     "faults": faults.page,
-    "figures": _figures,
-    "proof": _proof,
+    "figures": _reported("benchmarks", "figures.json"),
+    "figures of a cluster": _reported("benchmarks", "cluster", "figures.json"),
+    "figures of artifacts": _reported("benchmarks", "artifacts.json"),
+    "proof": _reported("docs", "proof.json"),
     "settings": _settings,
     "settings of kubernetes": _kubernetes,
     "default pod": _default_pod,

@@ -36,6 +36,7 @@ use = egg:swift#catch_errors
 [filter:s3api]
 use = egg:swift#s3api
 location = us-east-1
+max_upload_part_num = 10000
 [filter:tempauth]
 use = egg:swift#tempauth
 user_test_tester = {secret} .admin
@@ -44,6 +45,7 @@ use = egg:swift#bulk
 [filter:slo]
 use = egg:swift#slo
 rate_limit_after_segment = 100000
+max_manifest_segments = 10000
 [filter:dlo]
 use = egg:swift#dlo
 """

@@ -24,6 +24,18 @@ class Trivial(Job):
         return self.number
 
 
+class Talk(Job):
+    lines: int
+
+    def run(self, ctx: JobContext) -> None:
+        for number in range(1, self.lines + 1):
+            print(line(number))
+
+
+def line(number: int) -> str:
+    return f"{number} of many lines, each about as long as a line of a log is"
+
+
 class Stuck(Job, pod=Pod(node_selector={"klassd.dev/bench": "nowhere"})):
     """No node is good enough for it."""
 
@@ -46,4 +58,4 @@ def fan_out(items: int) -> Workflow:
     return workflow
 
 
-app = App(jobs=[Clock, Trivial, Stuck])
+app = App(jobs=[Clock, Trivial, Talk, Stuck])

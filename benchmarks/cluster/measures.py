@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from benchmarks.cluster.jobs import Clock, Stuck, Trivial, fan_out
+from benchmarks.cluster.jobs import Clock, Stuck, Talk, Trivial, fan_out, line
 from benchmarks.cluster.session import Session, session
 from klassd.workflows.model.run import execution_id
 from klassd.workflows.order import End
@@ -124,6 +124,26 @@ async def _bare_jobs(here: Session, count: int) -> float:
     return await here.seen.until(*names, what="ended") - began
 
 
+async def console(scale: float) -> Figures:
+    """One pod that prints as fast as it can; until every line is stored. Then each is read back and compared."""
+    count = int(100_000 * scale)
+    async with session() as here:
+        await _one(here)
+        cpu = here.cpu()
+        run_id = await here.client.enqueue(Talk(lines=count))
+        run = await here.client.wait(run_id)
+        (execution,) = [each async for each in here.client.executions(run_id)]
+        await _verify(here, execution.id, count)
+        seconds = (run.finished_at or 0) - (execution.started_at or 0)
+        return {"lines_per_s": count / seconds, "cpu_us_per_line": (here.cpu() - cpu) / count * 1e6}
+
+
+async def _verify(here: Session, name: str, count: int) -> None:
+    found = await here.client.log(name, 1, count + 1)
+    if [each.text for each in found] != [line(number) for number in range(1, count + 1)]:
+        raise SystemExit(f"{count} lines were printed, and {len(found)} others are stored")
+
+
 async def queued(scale: float) -> Figures:
     """Jobs in the cluster whose pods find no node: what the scheduler asks the API for while nothing happens."""
     count = max(10, int(1000 * scale))
@@ -164,4 +184,9 @@ def _part(values: list[float], percent: int) -> float:
     return sorted(values)[min(len(values) - 1, len(values) * percent // 100)]
 
 
-ALL: dict[str, Callable[[float], Awaitable[Figures]]] = {"latency": latency, "hundred": hundred, "queued": queued}
+ALL: dict[str, Callable[[float], Awaitable[Figures]]] = {
+    "latency": latency,
+    "hundred": hundred,
+    "console": console,
+    "queued": queued,
+}

@@ -60,6 +60,13 @@ SECTIONS: Sections = [
     ),
     ("Requests to the API for a pod of these", _requests("many")),
     (
+        "Console of one pod, stored, counted, compared",
+        [
+            ("lines", "{:,.0f} /s", figure("lines_per_s"), "", None),
+            ("CPU of the scheduler for a line", "{:.1f} us", figure("cpu_us_per_line"), "", None),
+        ],
+    ),
+    (
         "Jobs that wait in the cluster",
         [
             ("Jobs", "{:,.0f}", figure("queued_jobs"), "", None),

@@ -90,11 +90,28 @@ class Talkative(Job):
 
     number: int
     lines: int = 5
+    seconds: float = 0.0  # that it takes to say them
 
     def run(self, ctx: JobContext) -> str:
         for line in range(self.lines):
             print(f"{self.number}: line {line}")
+            if self.seconds:
+                threading.Event().wait(self.seconds / self.lines)
         return socket.gethostname()
+
+
+class Floods(Job):
+    """Says more than a node keeps in one file; then what it says late, when the file has been rotated."""
+
+    lines: int
+    width: int
+
+    def run(self, ctx: JobContext) -> None:
+        late = 100
+        for number in range(self.lines):
+            if number == self.lines - late:
+                threading.Event().wait(12)  # a kubelet looks every ten seconds
+            print(f"{number} ".ljust(self.width, "."))
 
 
 class Witnessed(Job):
@@ -103,11 +120,11 @@ class Witnessed(Job):
     number: int
     witness: str
     lines: int = 50
-    seconds: float = 5.0
+    seconds: float = 4.0
 
     def run(self, ctx: JobContext) -> str:
         self._tell("begun", ctx)
-        for line in range(self.lines):
+        for line in ctx.track(range(self.lines)):
             print(f"{self.number}: line {line}", flush=True)
             threading.Event().wait(self.seconds / self.lines)
         self._tell("ended", ctx)
@@ -177,4 +194,4 @@ def no_image() -> Workflow:
     return flow
 
 
-app = App(jobs=[Steps, Broken, Sleeper, Growing, Environment, Reads, everything(), witnessed(1, ""), no_image()])
+app = App(jobs=[Steps, Broken, Sleeper, Talkative, Growing, Environment, Reads, everything(), witnessed(1, ""), no_image()])

@@ -9,7 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from klassd.workflows.executors.kubernetes.console import Console
-from klassd.workflows.frames import encode
+from klassd.workflows.executors.telling import Telling
+from klassd.workflows.frames import Frame, dumps, encode
+from klassd.workflows.model.execution import Output
+from klassd.workflows.stores.common import chunk_end
 
 NONCE = "0123456789abcdef" * 2
 OTHER = "f" * 32
@@ -92,3 +95,23 @@ def test_what_a_worker_printed_around_its_frames_is_not_shown_twice() -> None:
     console = Console(NONCE, 0)
     list(console.feed(text([(stamp(1), b"noise"), (stamp(1), encode(NONCE, 0, "hello", 1, b"{}").rstrip(b"\n"))])))
     assert console.plain() == []
+
+
+@pytest.mark.fault("A6", "E9", "E10")
+def test_a_chunk_is_gone_on_with_at_the_frame_behind_its_last_one_whatever_stood_between() -> None:
+    def out(seq: int, line: int) -> Frame:
+        return Frame(seq, "out", 1, dumps({"l": line, "n": 1, "s": 1, "x": "a\n"}))
+
+    telling = Telling("", 0, 1)
+    gap = out(6, 9)  # lines 3 to 8 are lost
+    for frame in (
+        out(2, 1),
+        Frame(3, "beat", 1, b"{}"),
+        Frame(4, "beat", 1, b"{}"),
+        out(5, 2),
+        gap,
+        Frame(7, "beat", 1, b"{}"),
+    ):
+        telling.take(frame, f"at {frame.seq}")
+    (said,) = (each for each in telling.batch() if isinstance(each, Output))
+    assert chunk_end(said.chunk) == ("at 6", 7, 10)

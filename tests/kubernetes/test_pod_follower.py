@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -15,7 +15,8 @@ from klassd.workflows.executors.kubernetes.names import EXECUTION, NONCE
 from klassd.workflows.executors.kubernetes.turns import Turns
 from klassd.workflows.executors.kubernetes.view import Known
 from klassd.workflows.frames import encode
-from klassd.workflows.model.execution import Finished, Told, Waiting
+from klassd.workflows.model.execution import Finished, Output, Told, Waiting
+from klassd.workflows.stores.common import chunk_end
 from klassd.workflows.testing.clock import run_virtual
 
 ID, KEY = "0tj3v4k7q2m9x8w5y6zb-0-0-1", "0123456789abcdef" * 2
@@ -30,7 +31,7 @@ class Late(Api):
         self._frames = frames
         self.looks = 0
 
-    async def log(self, pod: str, container: str, *, since: str = "", follow: bool) -> AsyncIterator[bytes]:
+    async def log(self, pod: str, container: str, *, since: str = "", follow: bool) -> AsyncGenerator[bytes, None]:
         self.looks += 1
         for frame in self._frames[: self.looks]:
             yield b"2026-01-02T03:04:05.000000001Z " + frame
@@ -59,6 +60,23 @@ def test_an_end_is_told_as_soon_as_it_stands_in_the_console(frames: list[bytes],
     heard, seconds = run_virtual(told(api))
     assert isinstance(heard[-1], Finished) and heard[-1].end and heard[-1].end.result == "success"
     assert (api.looks, seconds) == (looks, pytest.approx((looks - 1) * TAIL))
+
+
+def test_a_console_with_bars_between_its_lines_is_resumed_without_a_repeat() -> None:
+    """All of it in one second, so that the times by which it is read again do not tell them apart."""
+    bar = encode(KEY, 1, "prog", 2, b'{"b":{"":{"at":1,"of":2}}}')
+    more = encode(KEY, 2, "out", 3, b'{"l":2,"n":1,"x":"another\\n"}')
+    end = encode(KEY, 3, "end", 4, b'{"result":"success","lines":2}')
+    console = Late(b"2026-01-02T03:04:05.000000001Z ".join([LINE, bar, more, end]))
+
+    async def check() -> None:
+        first = [each async for batch in Follower(console, ended(), Turns(0.0), ID, "", 0, 1).told() for each in batch]
+        (chunk,) = [each.chunk for each in first if isinstance(each, Output)]
+        again = Follower(console, ended(), Turns(0.0), ID, *chunk_end(chunk))
+        rest = [each async for batch in again.told() for each in batch]
+        assert isinstance(rest[-1], Finished) and not [each for each in rest if isinstance(each, Output)]
+
+    run_virtual(check())
 
 
 class Full(Api):

@@ -48,3 +48,13 @@ def test_a_peer_that_could_not_be_measured_says_why() -> None:
     table = report.peers_table(ours, {"slow": peer, "gone": {"error": "no such package"}})
     assert "10.0 x" in table
     assert "gone" in table and "not measured: no such package" in table
+
+
+def test_an_artifact_goes_to_a_server_and_back_and_is_compared(tmp_path: Path) -> None:
+    told = tmp_path / "figures.json"
+    command = [sys.executable, "-m", "benchmarks.artifacts", "--gigabytes", "0.03", "--dir", str(tmp_path), "--json", str(told)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = json.loads(told.read_text())["figures"]
+    assert figures["gigabytes"] > 0.02 and 20 < figures["save_mib"] < 64
+    assert [path.name for path in tmp_path.iterdir()] == ["figures.json"]

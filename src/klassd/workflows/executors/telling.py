@@ -48,7 +48,7 @@ class Telling:
     behind it, so whoever resumes there has heard it."""
 
     def __init__(self, cursor: int | str, seq: int, line: int) -> None:
-        self._cursor = cursor  # behind the last log frame
+        self._cursor, self._next_seq = cursor, seq  # behind the last log frame
         self._seq = seq
         self._line = line  # the next one's number
         self._version = ""
@@ -128,7 +128,7 @@ class Telling:
         self._add(frame.seq, frame.body)
         self._cut = self._cut or lines.cut is not None
         self._line = max(self._line, lines.l + lines.n + lines.m)  # a line that goes on has its number already
-        self._cursor = cursor
+        self._cursor, self._next_seq = cursor, frame.seq + 1
         if self._size >= CHUNK:
             self._end_chunk()
 
@@ -150,6 +150,7 @@ class Telling:
                 lines=self._line - self._first_line,
                 data=b"[" + b",".join(self._records) + b"]",
                 cursor=str(self._cursor),
+                next_seq=self._next_seq,
             )
             self._outputs.append(Output(chunk=chunk))
         self._begin_chunk()

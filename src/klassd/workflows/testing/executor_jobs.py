@@ -22,12 +22,16 @@ class Echo(Job):
 
 
 class Lines(Job):
+    """Its progress comes between its lines."""
+
     count: int
     width: int = 20
 
     def run(self, ctx: JobContext) -> int:
         for number in range(1, self.count + 1):
             print(f"{number} ".ljust(self.width, "."))
+            if number % 500 == 1:
+                ctx.progress(100.0 * number / self.count)
         return self.count
 
 

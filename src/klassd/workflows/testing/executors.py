@@ -28,6 +28,7 @@ from klassd.workflows.model.run import LogChunk, execution_id
 from klassd.workflows.model.states import Cause
 from klassd.workflows.order import Order
 from klassd.workflows.ports import Executor
+from klassd.workflows.stores.common import chunk_end
 from klassd.workflows.system import SystemClock, SystemIds
 
 T = TypeVar("T")
@@ -234,9 +235,7 @@ class ExecutorConformance:
                 whole = await hear(executor, wanted.execution_id)
                 assert len(whole.chunks) > 2, "the console must be long enough for several chunks"
                 for number, chunk in enumerate(whole.chunks):
-                    rest = await hear(
-                        executor, wanted.execution_id, chunk.cursor, chunk.first_seq + 1, chunk.first_line + chunk.lines
-                    )
+                    rest = await hear(executor, wanted.execution_id, *chunk_end(chunk))
                     texts = [line.text for line in lines_of(c.data for c in [*whole.chunks[: number + 1], *rest.chunks])]
                     assert texts == whole.lines
                     assert rest.finished.outputs == whole.finished.outputs and not rest.started

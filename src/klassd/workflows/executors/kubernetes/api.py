@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -117,7 +117,7 @@ class Api:
                     raise _error_of(int(event["object"].get("code") or 500), event["object"], None)
                 yield event["type"], event["object"]
 
-    async def log(self, pod: str, container: str, *, since: str = "", follow: bool) -> AsyncIterator[bytes]:
+    async def log(self, pod: str, container: str, *, since: str = "", follow: bool) -> AsyncGenerator[bytes, None]:
         """Portions of its console, each line behind its time."""
         query = {"container": container, "timestamps": "true", "follow": str(follow).lower()}
         if since:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 
 import msgspec
 
@@ -14,6 +15,7 @@ from klassd.workflows.executors.kubernetes.console import Console
 from klassd.workflows.executors.kubernetes.course import Course
 from klassd.workflows.executors.kubernetes.manifest import WORKER
 from klassd.workflows.executors.kubernetes.names import EXECUTION, NONCE, job_name, label_value
+from klassd.workflows.executors.kubernetes.portions import gathered
 from klassd.workflows.executors.kubernetes.seen import Seen, gone
 from klassd.workflows.executors.kubernetes.turns import Turns
 from klassd.workflows.executors.kubernetes.view import Known
@@ -24,7 +26,7 @@ from klassd.workflows.order import End
 log = logging.getLogger("klassd.workflows")
 
 SPACING = 0.02  # seconds between two batches of one console: a line every millisecond is no reason for 1,000 writes a second
-LARGE = 32 * 1024  # bytes of a portion behind which there is more
+LARGE = 256 * 1024  # bytes that are taken at once however soon they came: a connection brings 8 KiB at a time
 REOPEN = 0.5  # seconds before a console is opened again whose container has not ended
 UNSEEN = 10.0  # the same, while its node does not answer
 LEAVING = 15.0  # seconds after which a pod that was told to end is looked at again: that it does not is no change to hear of
@@ -156,17 +158,17 @@ class Follower:
 
     async def _read(self, *, follow: bool) -> AsyncIterator[Sequence[Told]]:
         self._console.reopen()
-        async for portion in self._api.log(self._known.first, WORKER, since=self._since, follow=follow):
-            self._known.heard = time.time()
-            for frame, at in self._console.feed(portion):
-                self._since = at
-                self._telling.take(frame, at)
-            if batch := self._batch():
-                yield batch
-            if self._finished is not None:
-                return
-            if follow and len(portion) < LARGE:
-                await asyncio.sleep(SPACING)
+        log = self._api.log(self._known.first, WORKER, since=self._since, follow=follow)
+        async with aclosing(gathered(log, SPACING, LARGE)) as portions:
+            async for portion in portions:
+                self._known.heard = time.time()
+                for frame, at in self._console.feed(portion):
+                    self._since = at
+                    self._telling.take(frame, at)
+                if batch := self._batch():
+                    yield batch
+                if self._finished is not None:
+                    return
 
     def _batch(self) -> list[Told]:
         batch = self._telling.batch()
