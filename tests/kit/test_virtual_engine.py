@@ -119,7 +119,7 @@ def test_an_attempt_ends_as_the_test_says_and_is_tried_again(how: str) -> None:
 
 
 def test_there_is_a_death_for_every_cause_that_an_executor_tells_by_itself() -> None:
-    of_others = {Cause.EXCEPTION, Cause.OUTPUT, Cause.INPUT, Cause.LAUNCH, Cause.STOPPED}
+    of_others = {Cause.EXCEPTION, Cause.OUTPUT, Cause.INPUT, Cause.LAUNCH, Cause.STOPPED, Cause.NOT_READY, Cause.SERVICE}
     assert {Cause(how) for how in DEATHS} == set(Cause) - of_others
 
 

@@ -7,9 +7,10 @@ import secrets
 import socket
 import threading
 import urllib.request
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
-from klassd.workflows import App, Grow, Job, JobContext, Pod, Resources, Retry, Workflow
+from klassd.workflows import App, Grow, Http, Job, JobContext, Pod, Resources, Retry, Workflow
 from klassd.workflows.errors import JobCancelled
 
 TOKEN = secrets.token_hex(8)  # of this process
@@ -166,6 +167,39 @@ class Shown(Job):
         return len(set(self.names))
 
 
+class Greeter(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(f"hello {self.path[1:]} from {socket.gethostname()}".encode())
+
+
+class Greetings(Job, grace="3s"):
+    """A server, until it is stopped."""
+
+    def run(self, ctx: JobContext) -> None:
+        try:
+            HTTPServer((ctx.pod_ip, ctx.port or 0), Greeter).serve_forever()
+        except JobCancelled:
+            print("closed", flush=True)
+            raise
+
+
+class Greet(Job):
+    """Asks the server, now and again ``after`` seconds."""
+
+    at: str
+    after: float = 0.0
+
+    def run(self, ctx: JobContext) -> str:
+        for _ in range(2):
+            with urllib.request.urlopen(f"http://{self.at}/{ctx.node}") as answer:
+                said: str = answer.read().decode()
+            print(said, flush=True)
+            threading.Event().wait(self.after)
+        return said
+
+
 def everything() -> Workflow:
     """A retry, a node that is omitted, and data between pods."""
     flow = Workflow("everything")
@@ -194,4 +228,13 @@ def no_image() -> Workflow:
     return flow
 
 
-app = App(jobs=[Steps, Broken, Sleeper, Talkative, Growing, Environment, Reads, everything(), witnessed(1, ""), no_image()])
+def greeting(after: float) -> Workflow:
+    flow = Workflow("greeting")
+    server = flow.service("server", Greetings(), ready=Http("/health"), port=8080)
+    greeted = flow.add("greet", Greet(at=server.address, after=after))
+    flow.returns({"said": greeted.output, "at": server.host})
+    return flow
+
+
+JOBS = [Steps, Broken, Sleeper, Talkative, Growing, Environment, Reads]
+app = App(jobs=[*JOBS, everything(), witnessed(1, ""), no_image(), greeting(0.0)])

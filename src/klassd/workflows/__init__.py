@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from klassd.workflows.job import Retry as Retry
     from klassd.workflows.job import job as job
     from klassd.workflows.pods import Pod as Pod
+    from klassd.workflows.services import Http as Http
+    from klassd.workflows.services import ServiceNode as ServiceNode
+    from klassd.workflows.services import Tcp as Tcp
     from klassd.workflows.workflow import Node as Node
     from klassd.workflows.workflow import Workflow as Workflow
     from klassd.workflows.workflow import call as call
@@ -39,6 +42,7 @@ _WHERE = {
     "Artifact": "artifacts",
     "Client": "client",
     "Grow": "job",
+    "Http": "services",
     "InvalidInput": "errors",
     "InvalidWorkflow": "errors",
     "Job": "job",
@@ -51,6 +55,8 @@ _WHERE = {
     "Pod": "pods",
     "Resources": "job",
     "Retry": "job",
+    "ServiceNode": "services",
+    "Tcp": "services",
     "Workflow": "workflow",
     "call": "workflow",
     "job": "job",
@@ -62,6 +68,7 @@ __all__ = [
     "Artifact",
     "Client",
     "Grow",
+    "Http",
     "InvalidInput",
     "InvalidWorkflow",
     "Job",
@@ -74,6 +81,8 @@ __all__ = [
     "Pod",
     "Resources",
     "Retry",
+    "ServiceNode",
+    "Tcp",
     "Workflow",
     "__version__",
     "call",

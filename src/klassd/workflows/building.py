@@ -13,11 +13,12 @@ from klassd.workflows.fields import describe
 from klassd.workflows.job import JobInfo
 from klassd.workflows.job_options import checked, merged
 from klassd.workflows.model import workflow as model
-from klassd.workflows.nodes import Node
-from klassd.workflows.options import Options
+from klassd.workflows.nodes import AnyNode
+from klassd.workflows.options import Options, Service
 from klassd.workflows.pod_shape import PodShape
 from klassd.workflows.references import Reference, ReferenceMisuse, Wire, condition, wire_of
 from klassd.workflows.rules.pods import merge
+from klassd.workflows.services import BACKSTOP
 from klassd.workflows.shapes import element
 from klassd.workflows.wiring import Wiring
 
@@ -37,6 +38,7 @@ class Spec:
     over: Any = msgspec.UNSET
     max_parallel: int | None = None
     on_empty: OnEmpty = "omit"
+    service: Service | None = None
 
 
 class NodeBuild:
@@ -67,6 +69,7 @@ class NodeBuild:
             on_empty=self._on_empty(),
             options=options,
             pod=pod,
+            service=spec.service,
         )
 
     def _inputs(self) -> dict[str, Any]:
@@ -111,8 +114,8 @@ class NodeBuild:
         if not isinstance(after, list | tuple | set | frozenset):
             self.problems.append(f"after= must be a list of nodes, got {after!r}")
             return []
-        nodes = [each for each in after if isinstance(each, Node)]
-        self.problems += [f"after= takes nodes, got {each!r}" for each in after if not isinstance(each, Node)]
+        nodes = [each for each in after if isinstance(each, AnyNode)]
+        self.problems += [f"after= takes nodes, got {each!r}" for each in after if not isinstance(each, AnyNode)]
         self.wires += [each._wire({}, each.name, Any) for each in nodes]
         return [each.name for each in nodes]
 
@@ -135,7 +138,10 @@ class NodeBuild:
         except ConfigurationError as error:
             self.problems.append(str(error))
             given = {}
-        return merged(info.options, given), pod_of(info, given.get("pod"))
+        options = merged(info.options, given)
+        if self._spec.service is not None and options.timeout is None:
+            options = msgspec.structs.replace(options, timeout=BACKSTOP)
+        return options, pod_of(info, given.get("pod"))
 
     def _source(self) -> str:
         try:

@@ -56,6 +56,11 @@ class NodeView(msgspec.Struct, kw_only=True):
         return len(self.row.items) if self.row and self.row.items is not None else None
 
     @property
+    def address(self) -> str | None:
+        """Of a service, once it is ready: ``"host:port"``."""
+        return self.row.address if self.row else None
+
+    @property
     def attempts(self) -> int:
         return max((execution.attempt for execution in self.executions), default=0)
 

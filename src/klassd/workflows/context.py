@@ -50,6 +50,7 @@ class JobContext(Protocol):
     arguments: Mapping[str, Any]  # the inputs as JSON
     config: Mapping[str, Any]
     idempotency_key: str  # the same for every attempt of this task: give it to the systems you call
+    port: int | None  # of a service: where it is to listen
     fencing_token: int  # grows with every attempt: a system that remembers the highest can refuse a straggler
 
     def log(self, message: object, *, level: int | str = "INFO") -> None:
@@ -68,8 +69,13 @@ class JobContext(Protocol):
         """A named output besides the return value; JSON, at most 64 KiB."""
         ...
 
-    def signal_ready(self) -> None:
-        """A service tells that it can be used."""
+    def signal_ready(self, *, port: int | None = None) -> None:
+        """A service tells that it can be used. ``port``: where it listens, if it chose that itself."""
+        ...
+
+    @property
+    def pod_ip(self) -> str:
+        """Of a service: the address that others reach it under, and that it listens at."""
         ...
 
     @property

@@ -14,7 +14,7 @@ Kinds, in the order a worker says them:
     begin  {}                                                          its code is imported; only where a fork did not have it
     out    raw text of fd 1 or 2; log: a record of ctx.log or logging  (their JSON is what model.logs stores)
     prog   {"b": {name: {"at":, "of":, "text":}}}                      the latest of each bar, at most ten frames a second
-    ready  {}                                                          a service can be used
+    ready  {"host": ..., "port": ...}                                  a service can be used, there; others say {}
     beat   {}                                                          every 10 s, so that silence means something
     val    {"k": name, "p": piece of JSON, "m": more}                  output values, after all out and log frames
     end    order.End                                                   once, last

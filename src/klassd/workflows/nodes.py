@@ -33,19 +33,57 @@ class Items(Protocol[I_co]):
     def __iter__(self) -> Iterator[I_co]: ...
 
 
-class Node(Generic[T_co]):
-    """A node of a workflow. Made by ``Workflow.add`` and ``Workflow.map``."""
+class AnyNode:
+    """A node of a workflow, whatever it gives."""
 
-    __klassd_node__ = True
+    __klassd_node__ = ""  # where its value is
+    _condition = "failed"  # one that when= takes
 
-    def __init__(self, workflow: object, name: str, returns: Any) -> None:
+    def __init__(self, workflow: object, name: str) -> None:
         self._workflow = workflow
         self._name = name
-        self._returns = returns
 
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def failed(self) -> Condition:
+        """True when it failed, after all retries. A node that runs on it makes the failure a handled one."""
+        return self._outcome("failed")
+
+    def _outcome(self, outcome: Literal["failed", "succeeded"]) -> Condition:
+        return Condition(model.Outcome(self._name, outcome), [self._wire({}, f"{self._name}.{outcome}", bool)])
+
+    def _wire(self, root: dict[str, Any], text: str, type_: Any) -> Wire:
+        return Wire(self._workflow, root, text, type_, node=self._name)
+
+    def _missing(self, name: str) -> str:
+        return f"{self!r} has no {name!r}; what its job returns is under .output"
+
+    def __repr__(self) -> str:
+        return f"<node {self._name!r}>"
+
+    def __bool__(self) -> bool:
+        raise ReferenceMisuse(
+            f"{self!r} is neither true nor false while the workflow is built; when= takes {self._name}.{self._condition}"
+        )
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(self._missing(name))
+
+
+class Node(AnyNode, Generic[T_co]):
+    """A node that has an output. Made by ``Workflow.add`` and ``Workflow.map``."""
+
+    __klassd_node__ = ".output"
+    _condition = "succeeded"
+
+    def __init__(self, workflow: object, name: str, returns: Any) -> None:
+        super().__init__(workflow, name)
+        self._returns = returns
 
     @property
     def output(self) -> T_co:
@@ -57,33 +95,9 @@ class Node(Generic[T_co]):
         return Reference(self._wire({"$ref": self._name, "output": name}, f"{self._name}.outputs({name!r})", Any))
 
     @property
-    def failed(self) -> Condition:
-        """True when it failed, after all retries. A node that runs on it makes the failure a handled one."""
-        return self._outcome("failed")
-
-    @property
     def succeeded(self) -> Condition:
         """True when it succeeded."""
         return self._outcome("succeeded")
-
-    def _outcome(self, outcome: Literal["failed", "succeeded"]) -> Condition:
-        return Condition(model.Outcome(self._name, outcome), [self._wire({}, f"{self._name}.{outcome}", bool)])
-
-    def _wire(self, root: dict[str, Any], text: str, type_: Any) -> Wire:
-        return Wire(self._workflow, root, text, type_, node=self._name)
-
-    def __repr__(self) -> str:
-        return f"<node {self._name!r}>"
-
-    def __bool__(self) -> bool:
-        raise ReferenceMisuse(
-            f"{self!r} is neither true nor false while the workflow is built; when= takes {self._name}.succeeded"
-        )
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            raise AttributeError(f"{self!r} has no {name!r}; what its job returns is under .output")
 
 
 def call(function: Callable[P, bool], /, *args: P.args, **kwargs: P.kwargs) -> Condition:

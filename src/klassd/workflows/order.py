@@ -60,7 +60,7 @@ class End(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     result: str  # "success", "failure", "none": what the job itself came to
     error: Error | None = None  # message and traceback shortened to fit; the whole traceback is in the console
     stored: bool = True  # False: a result was produced but an output could not be stored
-    requested: str | None = None  # "stop" or "deadline": took effect before the result was recorded
+    requested: str | None = None  # "stop", "deadline" or "not_ready": took effect before the result was recorded
     cause: str | None = None  # a Cause the worker knows better than the exit code: "input", "output"
     exit_code: int | None = None  # of the job's own process
     signal: int | None = None

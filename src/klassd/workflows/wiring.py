@@ -76,8 +76,8 @@ class Wiring:
 def _misplaced(value: object) -> str | None:
     if isinstance(value, Condition):
         return "a condition belongs to when=, not to an input"
-    name = getattr(type(value), "__klassd_node__", None)
-    return f"{value!r} is the node itself; its value is .output" if name else None
+    where = getattr(type(value), "__klassd_node__", None)
+    return f"{value!r} is the node itself; its value is {where}" if where else None
 
 
 def _holds_reference(value: object) -> bool:

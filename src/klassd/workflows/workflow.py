@@ -20,9 +20,10 @@ from klassd.workflows.fields import Field, Fields, encode, field_schema, to_json
 from klassd.workflows.job import JobFunction, JobInfo, job_info
 from klassd.workflows.job_options import NodeOptions
 from klassd.workflows.model import workflow as model
-from klassd.workflows.nodes import Items, Node, Runs, call, not_
+from klassd.workflows.nodes import AnyNode, Items, Node, Runs, call, not_
 from klassd.workflows.references import Condition, Reference, ReferenceMisuse, Wire, wire_of
 from klassd.workflows.rules import graph
+from klassd.workflows.services import READY_WITHIN, Http, ServiceNode, Tcp, service_of
 from klassd.workflows.shapes import element
 from klassd.workflows.wiring import Wiring
 
@@ -56,7 +57,7 @@ class Workflow:
         name: str,
         job: Runs[Coroutine[Any, Any, T]],
         *,
-        after: Sequence[Node[Any]] = (),
+        after: Sequence[AnyNode] = (),
         when: Condition | bool | None = None,
         **options: Unpack[NodeOptions],
     ) -> Node[T]: ...
@@ -66,7 +67,7 @@ class Workflow:
         name: str,
         job: Runs[T],
         *,
-        after: Sequence[Node[Any]] = (),
+        after: Sequence[AnyNode] = (),
         when: Condition | bool | None = None,
         **options: Unpack[NodeOptions],
     ) -> Node[T]: ...
@@ -75,7 +76,7 @@ class Workflow:
         name: str,
         job: Runs[Any],
         *,
-        after: Sequence[Node[Any]] = (),
+        after: Sequence[AnyNode] = (),
         when: Condition | bool | None = None,
         **options: Unpack[NodeOptions],
     ) -> Node[Any]:
@@ -97,7 +98,7 @@ class Workflow:
         over: Items[I],
         max_parallel: int | None = None,
         on_empty: OnEmpty = "omit",
-        after: Sequence[Node[Any]] = (),
+        after: Sequence[AnyNode] = (),
         when: Condition | bool | None = None,
         **options: Unpack[NodeOptions],
     ) -> Node[list[T]]: ...
@@ -110,7 +111,7 @@ class Workflow:
         over: Items[I],
         max_parallel: int | None = None,
         on_empty: OnEmpty = "omit",
-        after: Sequence[Node[Any]] = (),
+        after: Sequence[AnyNode] = (),
         when: Condition | bool | None = None,
         **options: Unpack[NodeOptions],
     ) -> Node[list[T]]: ...
@@ -122,7 +123,7 @@ class Workflow:
         over: Items[Any],
         max_parallel: int | None = None,
         on_empty: OnEmpty = "omit",
-        after: Sequence[Node[Any]] = (),
+        after: Sequence[AnyNode] = (),
         when: Condition | bool | None = None,
         **options: Unpack[NodeOptions],
     ) -> Node[Any]:
@@ -138,10 +139,37 @@ class Workflow:
         returns: Any = types.GenericAlias(list, (info.returns,))
         return self._append(Spec(name, info, job, after, when, options, over, max_parallel, on_empty), returns)
 
+    def service(
+        self,
+        name: str,
+        job: Runs[Any],
+        *,
+        ready: Tcp | Http | None = None,
+        port: int | None = None,
+        ready_within: str | float | None = READY_WITHIN,
+        after: Sequence[AnyNode] = (),
+        when: Condition | bool | None = None,
+        **options: Unpack[NodeOptions],
+    ) -> ServiceNode:
+        """Add a job that stays up for the nodes that use it: those that take its address, or come ``after`` it.
+
+        They start when it is ready, and it is stopped when nothing is left that could use it; one that ends earlier has
+        failed, and so have they. ``ready``: ``Tcp()`` or ``Http("/health")`` asks at its ``port``; without it the job says so
+        itself, with ``ctx.signal_ready()``. ``port``: where it listens; 0: at a free port, which ``ctx.port`` tells.
+        ``ready_within``: of its start, else it fails; None: whenever. It runs at most for its ``timeout``, else a day.
+        """
+        info = _info(name, job)
+        service = service_of(name, ready, port, ready_within)
+        self._add_spec(Spec(name, info, job, after, when, options, service=service))
+        return ServiceNode(self, name)
+
     def _append(self, spec: Spec, returns: Any) -> Node[Any]:
+        self._add_spec(spec)
+        return Node(self, spec.name, returns)
+
+    def _add_spec(self, spec: Spec) -> None:
         self._specs.append(spec)
         self._built.clear()
-        return Node(self, spec.name, returns)
 
     @overload
     def param(self, name: str, type: type[T], *, default: T = ...) -> T: ...
@@ -270,4 +298,16 @@ def _schema_of(field: Field) -> dict[str, Any]:
         return {}
 
 
-__all__ = ["Condition", "Node", "ReferenceMisuse", "Workflow", "call", "job_definition", "not_"]
+__all__ = [
+    "AnyNode",
+    "Condition",
+    "Http",
+    "Node",
+    "ReferenceMisuse",
+    "ServiceNode",
+    "Tcp",
+    "Workflow",
+    "call",
+    "job_definition",
+    "not_",
+]

@@ -52,6 +52,8 @@ def run_head(run: Run) -> dict[str, Any]:
 
 def _node(run: Run, node: NodeView, outside: Mapping[str, Outside]) -> dict[str, Any]:
     said: dict[str, Any] = {"status": str(node.status), "output": node.output, "error": node.error, "attempts": node.attempts}
+    if node.node.service is not None:
+        said["address"] = node.address
     if node.node.mapped:
         said["items"] = [_item(node, execution) for execution in node.latest]
     said["executions"] = [_execution(run, execution, outside.get(execution.id)) for execution in node.executions]

@@ -21,15 +21,16 @@ from klassd.workflows.cli.text import harmless, shorten
 from klassd.workflows.cli.words import node_took, took
 from klassd.workflows.client import NodeView, RunView
 from klassd.workflows.model.run import Execution
-from klassd.workflows.model.states import ExecutionStatus, NodeStatus
+from klassd.workflows.model.states import ExecutionStatus
 from klassd.workflows.model.workflow import Definition
 from klassd.workflows.ports import Clock
+from klassd.workflows.rules.services import UP
 
 BAR = 28  # columns
 CALM = 0.5  # seconds an item of a fan-out runs before it gets a row of its own: thousands of short ones would flicker
 FRAME = 0.1  # seconds between drawings
 ROWS = 12  # at most, and never more than a third of the screen
-_LIVE = (ExecutionStatus.STARTING, ExecutionStatus.RUNNING, ExecutionStatus.STOPPING)
+_LIVE = (ExecutionStatus.STARTING, ExecutionStatus.RUNNING, ExecutionStatus.READY, ExecutionStatus.STOPPING)
 
 
 class _Ready:
@@ -99,7 +100,7 @@ Row = tuple[str, str, RenderableType, str, float | None]  # label, colour code, 
 
 def run_rows(view: RunView, labels: Labels, now: float, most: int) -> list[Row]:
     """The running nodes of a run, a row for each bar; what does not fit is counted in the last one."""
-    rows = [row for node in view.nodes if node.status is NodeStatus.RUNNING for row in _node_rows(node, labels, now)]
+    rows = [row for node in view.nodes if node.status in UP for row in _node_rows(node, labels, now)]
     most = max(1, most)
     if len(rows) <= most:
         return rows
@@ -139,6 +140,8 @@ def _waiting_row(node: NodeView, execution: Execution, labels: Labels, now: floa
 def _execution_rows(node: NodeView, execution: Execution, labels: Labels, now: float) -> Iterator[Row]:
     label, colour = labels.name(node.name, execution.index), labels.colour(node.name)
     note = harmless(execution.waiting or "", colours=False)
+    if execution.status is ExecutionStatus.READY and node.address and not note:
+        note = f"at {node.address}"
     if not execution.progress or note:
         yield label, colour, Text(str(execution.status), style="dim"), note, took(execution, now)
     for name, bar in sorted(execution.progress.items()):

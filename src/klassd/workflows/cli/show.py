@@ -151,11 +151,11 @@ class Page:
         if waits:
             return self._paint(f": {waits}", DIM)
         passed = duration(node_took(node, self._now))
+        where = f" at {node.address}" if node.address and not node.status.final else ""
         items = f", {node.items} items" if node.items is not None else ""
         attempts = f", {node.attempts} attempts" if node.attempts > 1 and not node.node.mapped else ""
-        return self._paint(
-            f"{f' in {passed}' if passed and node.status.final else f' for {passed}' if passed else ''}{items}{attempts}", DIM
-        )
+        time = f" {'in' if node.status.final else 'for'} {passed}" if passed else ""
+        return self._paint(f"{where}{time}{items}{attempts}", DIM)
 
     def _items(self, node: NodeView) -> Iterator[str]:
         latest = node.latest

@@ -19,6 +19,7 @@ STATES: dict[str, tuple[str, str]] = {
     "pending": ("○", DIM),
     "starting": ("●", CYAN),
     "running": ("●", CYAN),
+    "ready": ("●", GREEN),
     "stopping": ("◌", YELLOW),
     "cancelling": ("◌", YELLOW),
     "succeeded": ("✓", GREEN),

@@ -30,7 +30,7 @@ class Waits:
         """ "" when nothing holds it back."""
         if self._state is None or self._view.run.status is RunStatus.QUEUED or node.status.final:
             return ""
-        return why_not_running(self._state, node.name, self._now) or _not_started(node)
+        return why_not_running(self._state, node.name, self._now) or _not_started(node) or _not_ready(node)
 
 
 def _state(view: RunView) -> RunState:
@@ -50,3 +50,8 @@ def _not_started(node: NodeView) -> str:
         return "waiting for a free slot"
     starting = all(each.status in (ExecutionStatus.QUEUED, ExecutionStatus.STARTING) for each in latest)
     return next((each.waiting for each in latest if each.waiting), "") if starting else ""
+
+
+def _not_ready(node: NodeView) -> str:
+    """Of a service that runs and cannot be used yet."""
+    return "not ready yet" if node.status is NodeStatus.RUNNING and node.node.service is not None else ""

@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -27,10 +27,8 @@ from klassd.workflows.errors import LaunchDelayed, LaunchRefused, StoreError
 from klassd.workflows.model.execution import (
     Exit,
     Finished,
-    Located,
     Output,
     Progress,
-    Reached,
     Ready,
     Started,
     Told,
@@ -43,8 +41,8 @@ from klassd.workflows.model.workflow import Definition, Node
 from klassd.workflows.options import Needs
 from klassd.workflows.order import Order
 from klassd.workflows.ports import Clock, Executor, Ids, Spawned, Spawner, Store
-from klassd.workflows.rules import inputs, lifecycle, pods, retries
-from klassd.workflows.rules.advance import Begun, Cancelled, Event, Start, TaskEnded, advance
+from klassd.workflows.rules import inputs, lifecycle, pods, retries, services
+from klassd.workflows.rules.advance import Begun, Cancelled, Event, Start, TaskEnded, TaskReady, advance
 from klassd.workflows.rules.lifecycle import Verdict
 from klassd.workflows.rules.state import RunState
 
@@ -53,6 +51,7 @@ log = logging.getLogger("klassd.workflows")
 TaskId = tuple[str, int]  # node, index
 REREAD = 1.0  # seconds before a console that could not be read is tried again
 AGAIN = 1.0  # seconds before an executor that did not answer is asked again
+LOCAL = "127.0.0.1"  # where a service is whose executor does not say
 BARS = 100  # progress bars kept of one execution
 INSIST = 5.0  # seconds after the grace before a stop is asked for again
 
@@ -218,14 +217,14 @@ class Keeper:
         """The row of a new attempt, already starting where a slot is free: one write less."""
         node = self._nodes[start.node]
         queue = node.options.queue
-        at_once = start.not_before <= now and self._deps.dispatcher.take(queue)
+        at_once = start.not_before <= now and (node.service is not None or self._deps.dispatcher.take(queue))
         live = Live(
             id=execution_id(self.run.id, self._ordinals[start.node], start.index, start.attempt),
             task=(start.node, start.index),
             attempt=start.attempt,
             node=node,
             status=ExecutionStatus.STARTING if at_once else ExecutionStatus.QUEUED,
-            slot=at_once,
+            slot=at_once and node.service is None,
         )
         self._live[live.task] = live
         execution = Execution(
@@ -259,12 +258,16 @@ class Keeper:
             self._deps.released()
 
     def _wait(self, live: Live) -> None:
+        """For a slot. A service takes none: what it waits for could then be waiting for its slot."""
+        if live.node.service is not None:
+            self.start(live)
+            return
         options = live.node.options
         self._deps.dispatcher.wait(options.queue, options.priority, self.run.id, (self, live))
 
     def start(self, live: Live) -> None:
-        """The dispatcher gave this waiting execution a slot."""
-        live.slot = True
+        """The dispatcher gave this waiting execution a slot; a service needs none."""
+        live.slot = live.node.service is None
         if not self._current(live) or live.status is not ExecutionStatus.QUEUED:
             self._release(live)
             return
@@ -293,11 +296,12 @@ class Keeper:
         if execution.status is ExecutionStatus.QUEUED:
             self._spawn(self._wait_until(live, execution.not_before), live.id)
             return
-        self._deps.dispatcher.occupy(live.node.options.queue)
-        live.slot = True
-        if execution.status is not ExecutionStatus.STARTING:
-            self._deps.gate.occupy()
-            live.inside = True
+        if live.node.service is None:
+            self._deps.dispatcher.occupy(live.node.options.queue)
+            live.slot = True
+            if execution.status is not ExecutionStatus.STARTING:
+                self._deps.gate.occupy()
+                live.inside = True
         here = execution.place == self._deps.executor.place
         if not here:
             live.gone = f"it was running at {execution.place}, which is gone: that machine was restarted, or is another one"
@@ -315,7 +319,7 @@ class Keeper:
 
     async def _attempt(self, live: Live, launch: bool) -> None:
         try:
-            if launch:
+            if launch and live.node.service is None:
                 await self._deps.gate.enter()
                 live.inside = True
             if launch and (refused := await self._launch(live)):
@@ -410,6 +414,7 @@ class Keeper:
             artifacts=self._deps.artifacts,
             nonce=self._deps.ids.token(),
             version=self._deps.version,
+            service=node.service,
             pod=pods.asked(node, self._deps.resources, self.state.nodes[node.name].tasks[live.task[1]].memory),
         )
 
@@ -419,26 +424,30 @@ class Keeper:
         live.course.hear(batch)
         said: dict[str, Any] = {}
         logs: list[tuple[str, LogChunk]] = []
-        finished: Finished | None = None
         for told in batch:
-            if isinstance(told, Started):
-                said.update(self._started(live, told))
-            elif isinstance(told, Waiting | Unknown):
-                said.update(self._waits(live, told.why) if isinstance(told, Waiting) else self._unknown(live, told))
-            elif isinstance(told, Output):
+            if isinstance(told, Output):
                 logs.append((live.id, told.chunk))
                 live.lines = told.chunk.first_line + told.chunk.lines - 1
-            elif isinstance(told, Progress):
-                said["progress"] = live.show(told.bars)
-            elif isinstance(told, Finished):
-                finished = told
             else:
-                assert isinstance(told, Ready | Located | Reached)
-        if finished:
+                said.update(self._said(live, told))
+        if finished := _first(batch, Finished):  # though it was ready for a moment: nobody has heard of it
             self._finish(live, finished, said, tuple(logs))
+        elif ready := self._is_ready(live, batch):
+            live.status = said["status"] = lifecycle.step(live.status, "ready")
+            self._decide(ready, (self._patch(live, **said),), tuple(logs))
         elif said or logs:
             updated = (self._patch(live, **said),) if said else ()
             self.pipeline.add(self._change(updated=updated, logs=tuple(logs)))
+
+    def _said(self, live: Live, told: Told) -> dict[str, Any]:
+        """What it changes of the execution's row."""
+        if isinstance(told, Started):
+            return self._started(live, told)
+        if isinstance(told, Waiting):
+            return self._waits(live, told.why)
+        if isinstance(told, Unknown):
+            return self._unknown(live, told)
+        return {"progress": live.show(told.bars)} if isinstance(told, Progress) else {}
 
     def _started(self, live: Live, told: Started) -> dict[str, Any]:
         if live.started_at is not None:
@@ -446,6 +455,14 @@ class Keeper:
         live.started_at = told.at
         live.status = lifecycle.step(live.status, "started")
         return {"status": live.status, "started_at": told.at} | self._waits_no_more(live)
+
+    def _is_ready(self, live: Live, batch: Sequence[Told]) -> TaskReady | None:
+        """What it means, for a service that was not ready before."""
+        service, told = live.node.service, _first(batch, Ready)
+        if service is None or told is None or live.status not in (ExecutionStatus.STARTING, ExecutionStatus.RUNNING):
+            return None
+        address = inputs.joined(told.host or LOCAL, told.port or service.port or None)
+        return TaskReady(live.task[0], live.attempt, address)
 
     def _tell_waits(self, live: Live, why: str) -> None:
         if self._current(live) and (said := self._waits(live, why)):
@@ -484,6 +501,7 @@ class Keeper:
     def _finish(self, live: Live, finished: Finished, said: dict[str, Any] | None = None, logs: _Logs = ()) -> None:
         seen = _did_not_start(live, finished) if _is_late(live, finished) else finished
         verdict = self._explained(live, lifecycle.verdict(seen, live.stop_requested))
+        verdict = services.judged(self.state, live.task[0], verdict)
         live.status = verdict.status
         del self._live[live.task]
         self._release(live)
@@ -589,6 +607,13 @@ class Keeper:
 
 
 _Logs = tuple[tuple[str, LogChunk], ...]
+
+
+T = TypeVar("T", Finished, Ready)
+
+
+def _first(batch: Iterable[Told], kind: type[T]) -> T | None:
+    return next((told for told in batch if isinstance(told, kind)), None)
 
 
 def _never_started() -> Finished:

@@ -25,6 +25,8 @@ class _Said(msgspec.Struct, frozen=True):
     """The fields of start, ready, prog and val; each has some."""
 
     pid: int | None = None
+    host: str = ""
+    port: int | None = None
     b: dict[str, dict[str, Any]] = {}
     k: str = ""
     p: str = ""
@@ -111,7 +113,7 @@ class Telling:
         if kind == "start":
             self._events.append(Started(at=at, version=self._version, pid=said.pid))
         elif kind == "ready":
-            self._events.append(Ready(at=at))
+            self._events.append(Ready(at=at, host=said.host, port=said.port))
         elif kind == "prog":
             self._bars.update(said.b)
         else:

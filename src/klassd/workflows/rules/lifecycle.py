@@ -169,6 +169,8 @@ def verdict(finished: Finished, stop_requested: bool) -> Verdict:
         return _success(end, exit_, finished.outputs)
     if _stopped(end, exit_, stop_requested):
         return _unsuccessful(end, exit_, Cause.STOPPED, _stop_sentence(end))
+    if end.requested == "not_ready":
+        return _unsuccessful(end, exit_, Cause.NOT_READY, _SENTENCES[Cause.NOT_READY])
     if end.requested == "deadline":
         return _unsuccessful(end, exit_, Cause.DEADLINE, _deadline_sentence(end))
     if end.result == "success":
@@ -330,7 +332,7 @@ def _stop_sentence(end: End) -> str:
 
 def _deadline_sentence(end: End) -> str:
     ran = end.finished_at - end.started_at
-    after = f": stopped after {ran:.3g} s" if end.started_at and ran > 0 else ""
+    after = f": stopped after {ran:{'.3g' if ran < 1000 else ',.0f'}} s" if end.started_at and ran > 0 else ""
     return f"{_SENTENCES[Cause.DEADLINE]}{after}{' and killed, since it did not end within its grace' if end.killed else ''}"
 
 

@@ -17,6 +17,7 @@ import msgspec
 
 from klassd.workflows.model.states import Cause, ExecutionStatus, NodeStatus, RunStatus
 from klassd.workflows.model.workflow import Definition, Node
+from klassd.workflows.options import Service
 from klassd.workflows.rules import conditions
 from klassd.workflows.rules.inputs import refs_in
 from klassd.workflows.rules.lifecycle import Verdict
@@ -78,6 +79,8 @@ def judged(state: RunState, name: str, verdict: Verdict) -> Verdict:
         return _torn_down(verdict)
     if node.node.service is not None and verdict.status is ExecutionStatus.SUCCEEDED:
         verdict = _too_early(node, verdict)
+    if node.node.service is not None and verdict.cause is Cause.NOT_READY:
+        verdict = msgspec.structs.replace(verdict, message=_not_ready(node.node.service))
     gone = fallen(node, state.node_status) if state.status is RunStatus.RUNNING else None
     return verdict if gone is None or verdict.status is ExecutionStatus.SUCCEEDED else _without(gone, verdict)
 
@@ -86,6 +89,16 @@ def _torn_down(verdict: Verdict) -> Verdict:
     killed = verdict.status is not ExecutionStatus.SUCCEEDED and "killed" in (verdict.message or "")
     warnings = ("when it was torn down it did not end within its grace and was killed",) if killed else ()
     return Verdict(status=ExecutionStatus.SUCCEEDED, exit_code=verdict.exit_code, warnings=(*verdict.warnings, *warnings))
+
+
+def _not_ready(service: Service) -> str:
+    lacks = {
+        "signal": "it never called ctx.signal_ready()",
+        "tcp": f"nothing accepted connections at port {service.port or 'ctx.port'}",
+        "http": f"GET {service.path} at port {service.port or 'ctx.port'} was never answered well",
+    }
+    within = f" within {service.ready_within:g} s of its start" if service.ready_within is not None else " in time"
+    return f"it was not ready{within}: {lacks[service.ready]}"
 
 
 def _without(gone: NodeState, verdict: Verdict) -> Verdict:

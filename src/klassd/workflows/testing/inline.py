@@ -7,6 +7,7 @@ about a process of its own is not there: jobs share memory, and a job that block
 from __future__ import annotations
 
 import asyncio
+import inspect
 import math
 import os
 import sys
@@ -35,6 +36,7 @@ from klassd.workflows.testing.passage import NOTHING, Came, Work, passage
 from klassd.workflows.testing.recording import Recording, RecordingContext
 from klassd.workflows.testing.script import ABSENT, Script
 from klassd.workflows.worker.claim import fitting
+from klassd.workflows.worker.serving import with_port
 
 if TYPE_CHECKING:
     from klassd.workflows.app import App
@@ -88,7 +90,7 @@ class InlineExecutor:
         if order.expires is not None and self._clock.monotonic() >= order.expires:
             raise LaunchDelayed(f"the order for {order.execution_id} has expired: nothing was started")
         if order.execution_id not in self.executions and order.execution_id not in self._closed:
-            execution = InlineExecution(order, self._clock, self._artifacts)
+            execution = InlineExecution(with_port(order), self._clock, self._artifacts)
             self.executions[order.execution_id] = execution
             execution.begin(partial(self._prepare, order), self._script.death(order))
 
@@ -118,9 +120,12 @@ class InlineExecutor:
         if (failure := self._script.failure(order)) is not None:
             return partial(_raise, failure), _nothing
         if (stub := self._script.stub(order)) is not ABSENT:
+            if order.service is not None:
+                return partial(_stand_in, stub, instance), _nothing
             return (partial(stub, instance) if callable(stub) else lambda _: stub), _nothing
         services, close = self._build_services(info, order)
-        return lambda context: instance.run(context, **services), close
+        probed = order.service is not None and order.service.ready != "signal"
+        return partial(_run, instance, services, probed), close
 
     def _build_services(self, info: JobInfo, order: Order) -> tuple[dict[str, Any], Callable[[], None]]:
         ours = {name: self._services[service] for name, service in info.services.items() if service in self._services}
@@ -139,6 +144,22 @@ class InlineExecutor:
             return load_app(order.app)
         names = ", ".join(service.__name__ for service in wanted.values())
         raise KlassdError(f"{order.job} takes services ({names}): give them to the test with services={{{names}: ...}} or app=")
+
+
+def _run(instance: Any, services: Mapping[str, Any], probed: bool, context: RecordingContext) -> Any:
+    """A service that is asked at its port in life is ready at once here, where nobody asks."""
+    if probed:
+        context.signal_ready()
+    return instance.run(context, **services)
+
+
+async def _stand_in(stub: Any, instance: Any, context: RecordingContext) -> None:
+    """For a service: ready at once, and up until it is stopped."""
+    value = stub(instance, context) if callable(stub) else None
+    if inspect.iscoroutine(value):
+        await value
+    context.signal_ready()
+    await asyncio.Event().wait()
 
 
 class InlineExecution:
@@ -162,6 +183,7 @@ class InlineExecution:
         self._kill_at = math.inf
         self._work: asyncio.Task[Came] | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._ready_by: asyncio.TimerHandle | None = None
         self._death: asyncio.TimerHandle | None = None
 
     @property
@@ -179,6 +201,12 @@ class InlineExecution:
         self._work.add_done_callback(self._work_done)
         if self.order.timeout is not None:
             self._deadline = self._later(self.order.timeout, lambda: self.request("deadline", self.order.grace))
+        if self.order.service is not None and self.order.service.ready_within is not None:
+            self._ready_by = self._later(self.order.service.ready_within, self._expect_ready)
+
+    def _expect_ready(self) -> None:
+        if not self.recording.ready:
+            self.request("not_ready", self.order.grace)
 
     async def _speak(self, prepare: Callable[[], tuple[Work, Callable[[], None]]]) -> Came:
         speaking.set(self.recording)
@@ -273,7 +301,7 @@ class InlineExecution:
         news.set()
 
     def _cancel_timers(self) -> None:
-        for timer in (self._deadline, self._death):
+        for timer in (self._deadline, self._ready_by, self._death):
             if timer is not None:
                 timer.cancel()
 

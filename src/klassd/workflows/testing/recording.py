@@ -13,6 +13,7 @@ from klassd.workflows.artifacts import ArtifactStore
 from klassd.workflows.artifacts.scope import ExecutionArtifacts
 from klassd.workflows.frames import Frame
 from klassd.workflows.model.logs import LogLine, lines_of
+from klassd.workflows.options import Service
 from klassd.workflows.order import Order
 from klassd.workflows.testing.memory import MemoryArtifacts
 from klassd.workflows.worker.channel import Channel
@@ -45,7 +46,7 @@ class Recording(Channel):
             self.say("val", body)
         else:
             self.ready = True
-            self.say("ready", b"{}")
+            self.say("ready", body or b"{}")
 
     def printed(self, descriptor: int, text: str) -> None:
         """Text of standard output (1) or standard error (2)."""
@@ -112,10 +113,11 @@ def context(
     fencing_token: int = 1001,
     artifacts: ArtifactStore | str | os.PathLike[str] | None = None,
     cancelled: bool = False,
+    port: int | None = None,
 ) -> RecordingContext:
     """A context for a plain unit test: ``await Integration(market="dk").run(testing.context())``.
 
-    ``artifacts``: a directory, a URL or an artifact store; in memory if not given.
+    ``artifacts``: a directory, a URL or an artifact store; in memory if not given. ``port``: of a service.
     """
     url = os.fspath(artifacts) if isinstance(artifacts, str | os.PathLike) else ""
     order = Order(
@@ -133,6 +135,7 @@ def context(
         fencing_token=fencing_token,
         config=dict(config or {}),
         artifacts=url,
+        service=None if port is None else Service(port=port),
     )
     store = None if url else cast(ArtifactStore, artifacts or MemoryArtifacts())
     recording = RecordingContext(order, artifacts=store)

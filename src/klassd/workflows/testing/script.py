@@ -25,7 +25,8 @@ class Script:
 
     ``fail``: how many first attempts raise, or the exception that every attempt raises. ``kill``: how the first attempts die
     before their first line: "evicted", ["evicted", "oom"], or a number of them that are killed by signal 9. ``stubs``: what
-    stands in for the job: a value to return, or a function of the job instance and its context, sync or async.
+    stands in for the job: a value to return, or a function of the job instance and its context, sync or async. What stands in
+    for a service is ready at once, or when the function returns, and stays up until it is stopped.
     """
 
     fail: Mapping[str, int | BaseException] = field(default_factory=dict)

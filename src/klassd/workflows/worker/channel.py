@@ -9,7 +9,7 @@ One message a packet, its kind in the first byte:
     V JSON      a piece of an output value, the body of a ``val`` frame
     R value     the result is recorded; the return value as JSON where it is short and not null
     X JSON      it failed: order.Error, and "cause"
-    S           a service is ready
+    S JSON      a service is ready; "port" where it chose that itself
     K           it ends and leaves processes behind
 """
 

@@ -88,6 +88,10 @@ def _perform(order: Order, channel: Channel, context: WorkerContext, stop: _Stop
 
 def _value(order: Order, channel: Channel, context: WorkerContext, stop: _Stop) -> Any:
     info, instance, app = _prepare(order)
+    if order.service is not None:
+        from klassd.workflows.worker.serving import ensure_free
+
+        ensure_free(order.service)
     services, close = _services(info, app)
     if order.source not in known:
         channel.send(b"I", ordered=False)

@@ -45,6 +45,7 @@ class WorkerContext:
         self.config: Mapping[str, Any] = order.config
         self.idempotency_key = order.idempotency_key
         self.fencing_token = order.fencing_token
+        self.port = order.service.port if order.service else None
         self.cancelled = False
         self.outputs: dict[str, bytes] = {}
 
@@ -93,8 +94,10 @@ class WorkerContext:
             raise OutputError(f"an output is named {name!r}: expected text of 1 to 128 characters")
         self.outputs[name] = output_bytes(value, f"output {name!r}")
 
-    def signal_ready(self) -> None:
-        self._channel.send(b"S")
+    def signal_ready(self, *, port: int | None = None) -> None:
+        if port is not None and not (isinstance(port, int) and 0 < port < 65536):
+            raise ValueError(f"port is {port!r}: expected a number from 1 to 65535")
+        self._channel.send(b"S", b"{}" if port is None else b'{"port":%d}' % port)
 
     @property
     def artifacts(self) -> Artifacts:

@@ -8,7 +8,7 @@ import socket
 import time
 import zlib
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,6 +16,9 @@ from klassd.workflows.crashes import mark
 from klassd.workflows.frames import dumps, encode
 from klassd.workflows.order import End, Error, Order
 from klassd.workflows.worker.console import LIMIT, Console
+
+if TYPE_CHECKING:
+    from klassd.workflows.worker.serving import Probe
 
 SHOW = 0.1  # seconds between bars, and before an unfinished line is shown
 BEAT = 10.0  # seconds of silence before a sign of life
@@ -65,6 +68,9 @@ class Execution:
         self.bars_at = 0.0
         self.values: list[bytes] = []
         self.outputs: dict[str, tuple[int, int]] = {}  # bytes and checksum of each, as far as it has come
+        self.probe: Probe | None = None
+        self.ready = False  # it can be used, if it is a service
+        self.ready_by: float | None = None  # when it must be
         self.succeeded = False
         self.failure: Failure | None = None
         self.warnings: list[str] = []
@@ -100,6 +106,11 @@ class Execution:
         size, crc = self.outputs.get(name, (0, 0))
         self.outputs[name] = (size + len(data), zlib.crc32(data, crc))
         self.values.append(body)
+
+    def end_probe(self) -> None:
+        if self.probe is not None:
+            self.probe.close()
+            self.probe = None
 
     # -- writing ------------------------------------------------------------------------------------------------
 
@@ -139,11 +150,13 @@ class Execution:
             self.beat_at,
             self.resting,
             self.deadline,
+            self.ready_by,
             self.kill_at,
             _plus(self.grown_at, TELL),
             _plus(self.console.unfinished_since, SHOW),
             _plus(self.ended_at, LINGER),
             self.bars_at + SHOW if self.bars else None,
+            self.probe.next_at if self.probe else None,
         ]
         return min(each for each in times if each is not None)
 

@@ -13,6 +13,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from typing import Annotated, Any
 
 import msgspec
 
@@ -57,6 +58,13 @@ class _Bar(msgspec.Struct, frozen=True):
     text: str = ""
 
 
+class _Port(msgspec.Struct, frozen=True):
+    """Where a service listens, if it chose that itself."""
+
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
+
+
+_port = msgspec.json.Decoder(_Port).decode
 _piece = msgspec.json.Decoder(_Piece).decode
 _record = msgspec.json.Decoder(_Record).decode
 _bars = msgspec.json.Decoder(dict[str, _Bar]).decode
@@ -129,6 +137,8 @@ class Supervisor:
 
     def start(self, order: Order, sink: int, end_path: str = "", limit: int = LIMIT) -> Execution:
         """Begin the job's process. Raises OSError where the machine has no room; nothing was started then."""
+        if order.service is not None:
+            order = _serving().with_port(order)
         execution = Execution(order, sink, end_path, limit)
         execution.marker = b"\x1e" + os.urandom(8).hex().encode("ascii") + b"\n"
         pipes: list[int] = []
@@ -178,6 +188,7 @@ class Supervisor:
         self._by_pid[pid] = execution
         if execution.order.timeout is not None:
             execution.deadline = time.monotonic() + execution.order.timeout
+        self._probe(execution)
         for fd in (execution.out, execution.err, execution.control.fileno()):
             os.set_blocking(fd, False)
         self._listen(execution)
@@ -185,6 +196,23 @@ class Supervisor:
         if execution.requested:  # asked to stop while it was being made
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
+
+    def _probe(self, execution: Execution) -> None:
+        """Ask a service whether it can be used, where it does not say so itself."""
+        service = execution.order.service
+        if service is not None and service.ready_within is not None:
+            execution.ready_by = time.monotonic() + service.ready_within
+        if service is not None and service.ready != "signal":
+            execution.probe = _serving().Probe(service, self, lambda: self._ready(execution, None))
+
+    def _ready(self, execution: Execution, port: int | None) -> None:
+        execution.end_probe()
+        if execution.ready or execution.requested:
+            return
+        execution.ready, execution.ready_by = True, None
+        service = execution.order.service
+        said = {} if service is None else {"host": _serving().host(), "port": port or service.port}
+        execution.say("ready", dumps({name: value for name, value in said.items() if value}))
 
     def _listen(self, execution: Execution) -> None:
         if execution.out >= 0:
@@ -322,7 +350,7 @@ class Supervisor:
             piece = _piece(body)
             execution.take_value(piece.k, piece.p, body)
         elif kind == b"S":
-            execution.say("ready", b"{}")
+            self._ready(execution, _port(body).port)
         elif kind == b"I":
             execution.say("begin", b"{}")
         elif kind in b"RX":
@@ -373,10 +401,14 @@ class Supervisor:
             execution.console.give_out(now, SHOW)
         if execution.deadline is not None and now >= execution.deadline:
             self.stop(execution, "deadline", execution.order.grace)
+        if execution.ready_by is not None and now >= execution.ready_by:
+            self.stop(execution, "not_ready", execution.order.grace)
         if execution.kill_at is not None and now >= execution.kill_at and execution.status is None and execution.pid:
             self._kill(execution)
         if now >= execution.beat_at:
             execution.say("beat", b"{}")
+        if execution.probe is not None and now >= execution.probe.next_at:
+            execution.probe.turn(now)
         if execution.ended_at is not None:
             self._wind_up(execution)
 
@@ -388,7 +420,7 @@ class Supervisor:
         """SIGTERM now, SIGKILL for the whole group after ``grace`` seconds. The first reason stands."""
         now = time.monotonic()
         if execution.requested is None:
-            execution.requested, execution.deadline = why, None
+            execution.requested, execution.deadline, execution.ready_by = why, None, None
             if execution.pid:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(execution.pid, signal.SIGTERM)
@@ -399,6 +431,7 @@ class Supervisor:
     def _wind_up(self, execution: Execution) -> None:
         """The job's process is dead: take what it left to say, let nothing of it live on, and record the outcome."""
         now = time.monotonic()
+        execution.end_probe()
         self._take_the_rest(execution)
         if execution.ended_at is None:
             execution.ended_at = now
@@ -470,6 +503,13 @@ class Supervisor:
                 os.close(fd)
         execution.out = execution.err = -1
         self._close_control(execution)
+
+
+def _serving() -> Any:
+    """On first use: most executions are no services."""
+    from klassd.workflows.worker import serving
+
+    return serving
 
 
 def _maybe_marker(text: bytes, marker: bytes) -> int:

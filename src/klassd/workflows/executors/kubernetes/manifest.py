@@ -120,13 +120,15 @@ def _pod(order: Order, shape: PodShape, delivery: Delivery) -> dict[str, Any]:
         affinity=shape.affinity,
         imagePullSecrets=[{"name": name} for name in shape.image_pull_secrets],
         initContainers=_others(order, shape, shape.init_containers),
-        containers=[_worker(shape, delivery), *_others(order, shape, shape.sidecars)],
+        containers=[_worker(order, shape, delivery), *_others(order, shape, shape.sidecars)],
         volumes=[*parts.volumes(shape.volumes), *delivery.volumes],
     )
 
 
-def _worker(shape: PodShape, delivery: Delivery) -> dict[str, Any]:
+def _worker(order: Order, shape: PodShape, delivery: Delivery) -> dict[str, Any]:
     own = [*delivery.variables, {"name": "KLASSD_TERMINATION_LOG", "value": TERMINATION_LOG}]
+    if order.service is not None:
+        own.append({"name": "KLASSD_POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}})
     return said(
         name=WORKER,
         image=shape.image,

@@ -80,6 +80,10 @@ class SimJob:
     def dark(self) -> bool:
         return self.dark_since is not None
 
+    @property
+    def said_ready(self) -> bool:
+        return any(frame.kind == "ready" for frame in self.console.frames)
+
     def news(self) -> None:
         listeners, self.listeners = self.listeners, []
         for heard in listeners:
@@ -206,7 +210,13 @@ class Cluster:
         self._say(job, "start", b'{"pid":1}')
         if job.order.timeout is not None:
             job.timers.append(self._later(job.order.timeout, self._request, job, "deadline", job.order.grace))
+        if job.order.service is not None and job.order.service.ready_within is not None:
+            job.timers.append(self._later(job.order.service.ready_within, self._expect_ready, job))
         self._go_on(job)
+
+    def _expect_ready(self, job: SimJob) -> None:
+        if not job.said_ready:
+            self._request(job, "not_ready", job.order.grace)
 
     def claim(self, job: SimJob) -> bool:
         """The start-claim: one of all the pods of an execution, ever."""
@@ -226,9 +236,10 @@ class Cluster:
             return
         what = job.script.steps[job.step][1]
         job.step += 1
-        job.console.step(what, self._loop.time())
-        self._trace.add("cluster", f"{job.id} says {what}")
-        job.news()
+        if what != "ready" or job.requested is None:  # of one that is to end its supervisor does not tell it any more
+            job.console.step(what, self._loop.time())
+            self._trace.add("cluster", f"{job.id} says {what}")
+            job.news()
         self._go_on(job)
 
     def _say(self, job: SimJob, kind: str, body: bytes) -> None:

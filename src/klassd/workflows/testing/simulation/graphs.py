@@ -13,6 +13,8 @@ from klassd.workflows.options import Options, Service
 from klassd.workflows.rules import conditions
 from klassd.workflows.rules.inputs import refs_in
 
+SERVICE = Service(ready_within=30.0)
+
 
 def random_workflow(rng: Random, options: Sequence[Options], most: int = 8) -> Definition:
     """``options``: what a node may have."""
@@ -83,4 +85,4 @@ def _with_services(node: Node, services: set[str]) -> Node:
         name: {"$ref": value["$ref"], "service": "address", "path": []} if value.get("$ref") in services else value
         for name, value in node.inputs.items()
     }
-    return msgspec.structs.replace(node, inputs=inputs, service=Service() if node.name in services else None)
+    return msgspec.structs.replace(node, inputs=inputs, service=SERVICE if node.name in services else None)

@@ -78,6 +78,19 @@ class Invariants:
         final = self.final_executions.get(job.id)
         self.hold(final is None, "final means dead", job.id, f"{job.id} was {final}, and now its user code starts")
         self._max_parallel(job)
+        self._served(job)
+
+    def _served(self, job: SimJob) -> None:
+        """Its services had said that they are ready, before."""
+        for need in self._services(job.order.run_id, job.order.node):
+            ready = any(other.said_ready for other in self._cluster.jobs.values() if other.task == (job.order.run_id, need, 0))
+            self.hold(ready, "services are ready first", job.id, f"{job.id} starts, and its service {need} was never ready")
+
+    def _services(self, run_id: str, name: str) -> list[str]:
+        """Those it needs, but for one that was omitted, which it does without."""
+        needs = [self._node(run_id, need) for need in self._node(run_id, name).needs]
+        omitted = {name for (run, name), status in self.final_nodes.items() if run == run_id and status == "omitted"}
+        return [need.name for need in needs if need.service is not None and need.name not in omitted]
 
     def granted(self, job: SimJob, pod: str) -> None:
         row = self._row(job.id, job.order.run_id)
@@ -120,7 +133,8 @@ class Invariants:
         message = f"{process.name} launches {order.execution_id} after its lease ran out at {until:.4f}"
         self.hold(self._time() < until, "launched under a lease", order.run_id, message)
         self.launched.get(process.name, {}).pop(order.execution_id, None)
-        self._bounded(process, concurrency)
+        if order.service is None:  # it takes no slot
+            self._bounded(process, concurrency)
         self._capped(process, order)
         self.launched.setdefault(process.name, {})[order.execution_id] = (order, self.owners[order.run_id])
 
@@ -128,12 +142,13 @@ class Invariants:
         """What an earlier owner let start counts nowhere: it is adopted beyond every limit."""
         queue = self._node(order.run_id, order.node).options.queue
         cap = self.queue_caps.get(queue)
-        if cap is None or self._decided.get(order.execution_id) != self.owners[order.run_id]:
+        if order.service is not None or cap is None or self._decided.get(order.execution_id) != self.owners[order.run_id]:
             return
         alive = [
             other.execution_id
             for other, under in self.launched.get(process.name, {}).values()
-            if self._node(other.run_id, other.node).options.queue == queue
+            if other.service is None
+            and self._node(other.run_id, other.node).options.queue == queue
             and self._decided.get(other.execution_id) == under == self.owners[other.run_id]
             and self._is_alive(other.execution_id)
         ]
@@ -145,7 +160,7 @@ class Invariants:
         return job is not None and not job.ended
 
     def _bounded(self, process: SimProcess, concurrency: int) -> None:
-        launched = self.launched.get(process.name, {}).values()
+        launched = [each for each in self.launched.get(process.name, {}).values() if each[0].service is None]
         alive = [order.execution_id for order, under in launched if self.owners[order.run_id] == under]
         alive = [execution_id for execution_id in alive if self._is_alive(execution_id)]
         message = f"{process.name} launches one more than {concurrency} while {', '.join(alive)} are not over"
@@ -206,12 +221,21 @@ class Invariants:
         self.hold(epoch == change.epoch, "only the owner writes", change.run_id, message)
         for execution_id, chunk in change.logs:
             self._appended(change.run_id, execution_id, chunk.first_line, chunk.lines)
+        for new in change.started:
+            self._with_services(new)
         for row in _rows(change):
             self._execution(change.run_id, row)
         for node in change.nodes:
             self._node_row(change.run_id, node.name)
         if change.run is not None:
             self._run(change.run_id)
+
+    def _with_services(self, new: Execution) -> None:
+        """No attempt is decided once a service that it needs has ended."""
+        for need in self._services(new.run_id, new.node):
+            ended = self.final_nodes.get((new.run_id, need))
+            message = f"{new.id} is to start though its service {need} was {ended}"
+            self.hold(ended is None, "nothing starts after its service", new.run_id, message)
 
     def acknowledged(self, process: SimProcess, changes: Sequence[Change], accepted: Sequence[bool]) -> None:
         """From here on this process has to reap what ended; one that dies first leaves it to whoever comes by."""
@@ -264,7 +288,9 @@ class Invariants:
         if run.id in self.cancelled:
             fits = run.status in (RunStatus.CANCELLED, RunStatus.SUCCEEDED, RunStatus.FAILED)
         else:
-            fits = run.status is Reference(self.definition(run), self._results(rows)).run
+            began = {row.node for row in rows}
+            reference = Reference(self.definition(run), self._results(rows), outlived=lambda service, node: node in began)
+            fits = run.status is reference.run
         self.hold(fits, "the verdict follows", run.id, f"{run.id} is {run.status}, which its results do not imply: {run.error}")
 
     def _results(self, rows: Iterable[Execution]) -> Callable[[str, int], tuple[bool | None, Any]]:
@@ -278,6 +304,8 @@ class Invariants:
             row = last.get((node, index))
             if row is None or row.cause is Cause.STOPPED:
                 return None, None
+            if self._node(row.run_id, node).service is not None:
+                return row.status is ExecutionStatus.SUCCEEDED, None
             job = self._cluster.jobs.get(row.id)
             succeeded = job is not None and job.cause == "" and not _given_up(row, job)
             return succeeded, job.script.output if job and succeeded else None
@@ -318,7 +346,11 @@ class Invariants:
 
     def _is_true(self, row: Execution, job: SimJob | None) -> bool:
         started = self._cluster.starts.get(row.id, 0) > 0
+        if self._node(row.run_id, row.node).service is not None and row.cause in (None, Cause.EXIT):
+            return job is not None and (self._of_no_use(row) if row.cause is None else job.cause in ("", "exit"))
         match row.status, row.cause:
+            case _, Cause.SERVICE:
+                return any(self._data.nodes[row.run_id][need].status.final for need in self._services(row.run_id, row.node))
             case ExecutionStatus.SUCCEEDED, _:
                 return job is not None and job.cause == "" and row.output == job.script.output
             case _, Cause.STOPPED:
@@ -333,6 +365,13 @@ class Invariants:
                 return not started
             case _:
                 return job is not None and (_given_up(row, job) or (job.ended and job.cause == row.cause))
+
+    def _of_no_use(self, row: Execution) -> bool:
+        """Nothing runs, or will, that needs this service."""
+        using = [node.name for node in self.definition(self._data.runs[row.run_id]).nodes if row.node in node.needs]
+        final = self._data.nodes.get(row.run_id, {})
+        runs = any(run == row.run_id and name in using for run, name, _ in self.live)
+        return not runs and all(name in final and final[name].status.final for name in using)
 
     def _lie(self, row: Execution, job: SimJob | None) -> str:
         said = f"{row.status} ({row.cause}: {row.error})" if row.cause else f"{row.status} with {row.output}"

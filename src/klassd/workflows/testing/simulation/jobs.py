@@ -32,7 +32,7 @@ def script(seed: object, order: Order, refused: float) -> Script:
     random = rng.random
     pace = rng.choice((0.01, 0.1, 0.1, 1.0, 4.0))
     steps = tuple((random() * pace, rng.choice(_STEPS)) for _ in range(rng.choice((0, 2, 4, 8, 16))))
-    return Script(
+    told = Script(
         pending=rng.choice((0.02, 0.1, 0.5, 2.0, 45.0 if random() < 0.2 else 1.0)) * random(),
         steps=steps,
         end=_end(rng, order),
@@ -41,6 +41,17 @@ def script(seed: object, order: Order, refused: float) -> Script:
         output={"n": rng.randint(0, 2), "items": list(range(rng.randint(0, 4)))},
         refused=random() < refused,
     )
+    return told if order.service is None else _as_service(rng, told)
+
+
+def _as_service(rng: Random, told: Script) -> Script:
+    """Most become ready and stay up; some end before that, or never are ready, or end while they are used."""
+    steps = tuple(step for step in told.steps if step[1] != "ready")
+    fate = rng.random()
+    if fate < 0.15:
+        return told._replace(steps=steps, end=told.end if fate < 0.1 else "endless")
+    ready = ((rng.random() * 2.0, "ready"), (rng.random() * rng.choice((1.0, 30.0)), "line"))
+    return told._replace(steps=(*steps, *ready), end=told.end if fate < 0.25 else "endless")
 
 
 _STEPS = ("line", "line", "line", "lines", "half", "progress", "ready")

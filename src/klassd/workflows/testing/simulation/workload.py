@@ -13,7 +13,7 @@ from klassd.workflows.errors import StoreError
 from klassd.workflows.model.workflow import Definition, Node
 from klassd.workflows.options import Options, RetryPolicy
 from klassd.workflows.testing.simulation.faults import Faults
-from klassd.workflows.testing.simulation.graphs import random_workflow
+from klassd.workflows.testing.simulation.graphs import random_workflow, with_services
 from klassd.workflows.testing.simulation.jobs import ENDLESS
 from klassd.workflows.testing.simulation.process import SimProcess
 from klassd.workflows.workflow import Workflow
@@ -73,7 +73,9 @@ class Workload:
         if rng.random() < 0.3:
             node = Node("job", "Job", "sim:Job", options=_options(rng))
             return Fixed(Definition("job", (node,), kind="job", returns={"$ref": "job", "path": []}))
-        return Fixed(random_workflow(rng, options(rng)))
+        plain = random_workflow(rng, options(rng))
+        serving = Random(f"{self._seed}/services/{number}")  # of its own: other definitions stay what they were
+        return Fixed(with_services(serving, plain, share=0.9) if serving.random() < 0.5 else plain)
 
     # -- while the simulation runs --------------------------------------------------------------------------------
 

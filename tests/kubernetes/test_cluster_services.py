@@ -1,0 +1,60 @@
+"""Services as pods of a real cluster: ready, found under their address, and taken down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cluster_jobs
+import pytest
+from cluster_help import Cluster
+from test_cluster_runs import Runs
+
+from klassd.workflows.client import RunView
+
+
+@pytest.fixture
+def runs(cluster: Cluster, tmp_path: Path) -> Iterator[Runs]:
+    found = Runs(cluster, tmp_path)
+    yield found
+    found.close()
+
+
+def of(view: RunView, name: str) -> Any:
+    return next(node for node in view.nodes if node.name == name)
+
+
+def is_dead(pod: dict[str, Any]) -> bool:
+    return all("terminated" in each["state"] for each in pod["status"]["containerStatuses"])
+
+
+def test_a_service_is_reached_from_another_pod_outlives_its_scheduler_and_is_taken_down(runs: Runs, cluster: Cluster) -> None:
+    scheduler = runs.start()
+    run_id = runs.enqueue(cluster_jobs.greeting(after=3.0))
+    runs.until(run_id, lambda view: of(view, "greet").latest and of(view, "greet").latest[0].started_at)
+    assert "ready at 10." in runs.klassd("show", run_id)
+    runs.kill(scheduler)
+    runs.start()
+    view = runs.finished(run_id)
+    assert view.run.status == "succeeded", view.run.error
+    server = of(view, "server")
+    (pod,) = cluster.pods(server.latest[0].id) or [None]
+    assert pod is None or is_dead(pod), "a run ends after its services"
+    assert (server.status, server.attempts, server.address) == ("succeeded", 1, f"{view.run.output['at']}:8080")
+    assert view.run.output["said"].startswith("hello greet from ")
+    console = runs.ask(lambda client: client.log(server.latest[0].id))
+    assert console[-1].text == "closed"
+
+
+@pytest.mark.fault("F15")
+def test_a_service_whose_pod_is_deleted_takes_what_uses_it_along(runs: Runs, cluster: Cluster) -> None:
+    runs.start()
+    run_id = runs.enqueue(cluster_jobs.greeting(after=60.0))
+    view = runs.until(run_id, lambda view: of(view, "greet").latest and of(view, "greet").latest[0].started_at)
+    (pod,) = cluster.pods(of(view, "server").latest[0].id)
+    cluster.delete(f"/api/v1/namespaces/{{}}/pods/{pod['metadata']['name']}")
+    view = runs.finished(run_id)
+    assert (of(view, "server").status, of(view, "greet").status, view.run.status) == ("failed", "failed", "failed")
+    assert of(view, "greet").error.startswith("stopped: its service server failed: ")
+    assert all(is_dead(pod) for pod in cluster.pods(of(view, "greet").latest[0].id))
