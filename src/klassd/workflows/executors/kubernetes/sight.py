@@ -7,15 +7,14 @@ write NodeLost, or the phase Unknown.
 
 from __future__ import annotations
 
-import calendar
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from klassd.workflows.executors.kubernetes.phases import epoch
 from klassd.workflows.executors.kubernetes.seen import alive, condition
 
 OVERDUE = 60.0  # seconds after the end of its grace that a pod may still be there: kubelets are slow, and clocks differ
-CREATED = "%Y-%m-%dT%H:%M:%SZ"
 
 Pod = Mapping[str, Any]
 
@@ -60,4 +59,5 @@ def explanation(pods: Iterable[Pod], since: float) -> str:
 
 
 def seconds(timestamp: str) -> float:
-    return float(calendar.timegm(time.strptime(timestamp, CREATED)))
+    """Of an object that has it for certain."""
+    return epoch(timestamp) or 0.0
