@@ -9,6 +9,7 @@ import pytest
 from klassd.workflows.executors.kubernetes.api import Api, ApiError
 from klassd.workflows.executors.kubernetes.follower import Follower
 from klassd.workflows.executors.kubernetes.rights import RIGHTS
+from klassd.workflows.executors.kubernetes.turns import Turns
 from klassd.workflows.executors.kubernetes.view import Known
 
 GRANTED = [(group, resource, verb) for (group, resource), verbs in RIGHTS.items() for verb in verbs]
@@ -37,7 +38,7 @@ def test_another_refusal_is_no_missing_right() -> None:
 
 
 def test_a_console_that_may_not_be_read_is_told_loudly_once(caplog: pytest.LogCaptureFixture) -> None:
-    follower = Follower(Api(None, "jobs"), Known(), "run-0-0-1", "", 0, 1)  # type: ignore[arg-type]
+    follower = Follower(Api(None, "jobs"), Known(), Turns(0.0), "run-0-0-1", "", 0, 1)  # type: ignore[arg-type]
     with caplog.at_level(logging.INFO):
         follower._cannot_listen(ApiError(400, "BadRequest", "container is starting"))
         for _ in range(3):
