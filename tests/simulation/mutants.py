@@ -17,12 +17,14 @@ from klassd.workflows.engine.pipeline import Effect, Pipeline
 from klassd.workflows.engine.scheduler import Scheduler
 from klassd.workflows.errors import LaunchDelayed, LaunchRefused, StoreError
 from klassd.workflows.executors.telling import Telling
-from klassd.workflows.model.execution import Exit, Finished, Unknown
+from klassd.workflows.model.execution import Exit, Finished, Told, Unknown
 from klassd.workflows.model.run import Change, ExecutionPatch, Run, hash_token
-from klassd.workflows.model.states import Cause, StartAnswer
+from klassd.workflows.model.states import Cause, ExecutionStatus, StartAnswer
+from klassd.workflows.model.workflow import Definition
 from klassd.workflows.order import Order
 from klassd.workflows.ports import Clock, Executor, Ids, LosesSight, NewRun
-from klassd.workflows.rules import lifecycle
+from klassd.workflows.rules import lifecycle, services
+from klassd.workflows.rules.advance import TaskReady, _Decision
 from klassd.workflows.rules.state import NodeState
 from klassd.workflows.stores.common import key_of
 from klassd.workflows.stores.memory import MemoryData, MemoryStore, _patched, _place
@@ -433,6 +435,34 @@ async def what_was_told_of_a_node_is_not_asked_anew(
 ) -> bool:
     await clock.sleep(patience)
     return isinstance(executor, LosesSight)
+
+
+# -- services -----------------------------------------------------------------------------------------------------------
+
+
+@mutant(Keeper, "_is_ready")
+def a_service_is_ready_when_it_runs(self: Keeper, live: Live, batch: Sequence[Told]) -> TaskReady | None:
+    if live.node.service is None or live.status is not ExecutionStatus.RUNNING:
+        return None
+    return TaskReady(live.task[0], live.attempt, "cluster:1")
+
+
+@mutant(services, "users")
+def services_are_stopped_while_they_are_used(definition: Definition) -> dict[str, set[str]]:
+    return {name: set(sorted(using)[:1]) for name, using in USERS(definition).items()}
+
+
+USERS = services.users
+
+
+@mutant(services, "fallen")
+def what_relied_on_a_dead_service_goes_on_and_is_tried_again(node: NodeState, status_of: Any) -> None:
+    return None
+
+
+@mutant(_Decision, "_one_user_less")
+def services_are_never_stopped(self: _Decision, service: NodeState) -> None:
+    return None
 
 
 # -- waiting ------------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from right_wiring import (
     Publish,
     Sold,
     Sum,
+    db,
     markets,
     needs_report,
     proxy,
@@ -124,6 +125,17 @@ def misspelt(ctx: JobContext) -> None: ...
 
 @job  # MISTAKE: a function without a context
 def without_context() -> None: ...
+
+
+# -- services -------------------------------------------------------------------------------------------------------
+print(db.output)  # MISTAKE: the output of a service
+wf.add("a", Hello(), when=db.succeeded)  # MISTAKE: the success of a service
+wf.add("a", Count(market=db.port))  # MISTAKE: a port into text
+wf.add("a", Count(market=db))  # MISTAKE: the service instead of its address
+wf.service("a", Hello(), ready="tcp")  # MISTAKE: text instead of a probe
+wf.service("a", Hello(), port="5432")  # MISTAKE: a port that is text
+wf.service("a", Hello(), over=["dk"])  # MISTAKE: a service per item
+wf.map("a", lambda each: Count(market=each), over=db)  # MISTAKE: a fan-out over a service
 
 
 # -- enqueue --------------------------------------------------------------------------------------------------------

@@ -19,11 +19,14 @@ from klassd.workflows import (
     Pod,
     Resources,
     Retry,
+    ServiceNode,
+    Tcp,
     Workflow,
     call,
     job,
     not_,
 )
+from klassd.workflows import Http as HttpProbe
 from klassd.workflows.pods import SecretKey
 
 
@@ -194,6 +197,15 @@ wf.add("opposite", Hello(), when=~publish.failed)
 wf.add("not-both", Hello(), when=not_((total.output > 3) & proxy.output.fresh))
 wf.add("called", Hello(), when=call(needs_report, status=proxy.output.status, pieces=sold.output[0].pieces))
 wf.add("called-too", Hello(), when=call(needs_report, proxy.output.status) & publish.succeeded)
+db = wf.service("db", Hello(), ready=Tcp(), port=5432, ready_within="1m", after=[hello])
+assert_type(db, ServiceNode)
+assert_type(db.address, str)
+assert_type(db.port, int)
+wf.add("load", Count(market=db.address), after=[db])
+wf.add("numbers", Sum(numbers=[db.port, 3]), when=db.failed | proxy.output.fresh)
+wf.add("no-wait", Hello(name=db.host))
+api = wf.service("api", report(market=db.address), ready=HttpProbe("/health"), port=0)
+wf.add("after-services", Hello(), after=[db, api, wf.service("mailer", send(to="a"))])
 wf.add("dynamic", Hello(name=proxy.outputs("name")))
 wf.returns(total.output)
 
