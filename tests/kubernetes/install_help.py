@@ -23,7 +23,7 @@ NAME = "shop"  # of the installation; other tests of the same namespace have oth
 APP = "cluster_jobs:app"
 SECONDS = 120  # for one command
 CLI = ("python3", "-m", "klassd.workflows.cli")  # an image need not have `klassd` on its PATH
-KINDS = "deploy,pods,svc,pvc,cm,sa,role,rolebinding,networkpolicy,pdb,jobs,rs"
+KINDS = "deploy,pods,svc,pvc,cm,secrets,sa,role,rolebinding,networkpolicy,pdb,jobs,rs"
 SELECTOR = f"app.kubernetes.io/instance={NAME}"
 
 
@@ -64,10 +64,9 @@ class Installation:
         """``api``: HOST:PORT of the API server, where pods do not find it by themselves."""
         self.manifest("--kustomize", str(self.base))
         self.overlay.mkdir()
-        environment = dict(zip(("HOST", "PORT"), (api or "").rsplit(":", 1), strict=False)) if api else {}
         container = {
             "name": "scheduler",
-            "env": [{"name": f"KUBERNETES_SERVICE_{what}", "value": value} for what, value in environment.items()],
+            "env": [{"name": name, "value": value} for name, value in _without_services(api).items()] if api else [],
             "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
         }
         patch = {
@@ -109,6 +108,12 @@ class Installation:
 
     def left(self) -> list[str]:
         return self.kubectl("get", KINDS, "-l", SELECTOR, "-o", "name").split()
+
+
+def _without_services(api: str) -> dict[str, str]:
+    """Where the address of a Service leads nowhere: the API is elsewhere, and pods cannot claim their start."""
+    host, _, port = api.rpartition(":")
+    return {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port, "KLASSD_KUBERNETES_CALLBACK": ""}
 
 
 @contextmanager

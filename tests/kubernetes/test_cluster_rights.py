@@ -80,11 +80,12 @@ def test_the_role_of_the_manifest_grants_what_is_asked_for_and_nothing_else(
     asked = Asked(monkeypatch)
 
     async def check() -> None:
-        async with opened(cluster.executor(kubeconfig=kubeconfig)) as executor:
+        async with opened(cluster.executor(kubeconfig=kubeconfig, callback="http://127.0.0.1:9")) as executor:
             await one_after_the_other(executor)
             await stopped(executor)
             await orphaned(cluster, executor)
             await podless(cluster, executor)
+            await claiming(executor)
             assert (await hear(executor, order("Echo").execution_id)).lost
         await with_a_claim(cluster, kubeconfig)
 
@@ -121,6 +122,13 @@ async def orphaned(cluster: Cluster, executor: KubernetesExecutor) -> None:
     await asyncio.to_thread(cluster.until, lambda: not cluster.jobs(sleeper.execution_id), "the Job to be gone")
     await executor.stop(sleeper.execution_id, 5.0)
     assert came_to(await hear(executor, sleeper.execution_id), stop_requested=True).status is ExecutionStatus.STOPPED
+
+
+async def claiming(executor: KubernetesExecutor) -> None:
+    """Its secret is made; nobody answers it here."""
+    wanted = ours("Steps", claim="secret")
+    await executor.launch(wanted)
+    await executor.stop(wanted.execution_id, 0.0)
 
 
 async def podless(cluster: Cluster, executor: KubernetesExecutor) -> None:

@@ -104,6 +104,7 @@ def _variables(installation: Installation) -> list[dict[str, Any]]:
         "KLASSD_ARTIFACTS": installation.artifacts,
         "KLASSD_EXECUTOR": "kubernetes",
         "KLASSD_IMAGE": installation.image,
+        "KLASSD_KUBERNETES_CALLBACK": f"http://{installation.name}:{PORT}",  # the Service, of the same namespace
         "KLASSD_KUBERNETES_INSTANCE": installation.name,
         "KLASSD_KUBERNETES_SERVICE_ACCOUNT": installation.jobs_account,
     }

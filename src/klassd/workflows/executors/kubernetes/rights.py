@@ -15,7 +15,7 @@ RIGHTS: dict[tuple[str, str], tuple[str, ...]] = {
     ("", "pods"): ("list", "watch", "delete"),
     ("", "pods/log"): ("get",),
     ("", "configmaps"): ("create",),
-    ("", "secrets"): ("create",),  # what a pod claims its start with; none is ever read
+    ("", "secrets"): ("create",),  # that pods claim their start with; never read
     ("", "events"): ("list",),
 }
 
