@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -17,6 +18,8 @@ from urllib.parse import urlsplit
 import yaml
 from cluster_help import Cluster
 
+from klassd.workflows.deploy.installation import PORT
+from klassd.workflows.deploy.scheduler import COMMAND
 from klassd.workflows.testing.proxy import FaultProxy
 
 NAME = "shop"  # of the installation; other tests of the same namespace have other schedulers
@@ -66,8 +69,8 @@ class Installation:
         self.overlay.mkdir()
         container = {
             "name": "scheduler",
-            "env": [{"name": name, "value": value} for name, value in _without_services(api).items()] if api else [],
             "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
+            **(_without_services(api) if api else {}),
         }
         patch = {
             "apiVersion": "apps/v1",
@@ -110,10 +113,16 @@ class Installation:
         return self.kubectl("get", KINDS, "-l", SELECTOR, "-o", "name").split()
 
 
-def _without_services(api: str) -> dict[str, str]:
-    """Where the address of a Service leads nowhere: the API is elsewhere, and pods cannot claim their start."""
+def _without_services(api: str) -> dict[str, Any]:
+    """Where the address of a Service leads nowhere: the API is elsewhere, and pods claim their start at the scheduler's own."""
     host, _, port = api.rpartition(":")
-    return {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port, "KLASSD_KUBERNETES_CALLBACK": ""}
+    own = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+    there = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
+    serve = f"KLASSD_KUBERNETES_CALLBACK=http://$POD_IP:{PORT} exec {shlex.join(COMMAND)}"
+    return {
+        "env": [own, *({"name": name, "value": value} for name, value in there.items())],
+        "command": ["sh", "-c", serve],
+    }
 
 
 @contextmanager

@@ -58,6 +58,7 @@ def runs_a_job_in_a_pod_of_its_own(installation: Installation) -> None:
     pod = installation.pods(f"{EXECUTION},klassd.dev/run={run}")[0]
     assert pod["spec"]["serviceAccountName"] == f"{NAME}-jobs"
     assert pod["spec"]["automountServiceAccountToken"] is False
+    assert "klassd-claim" in [volume["name"] for volume in pod["spec"]["volumes"]]  # the scheduler let it start
 
 
 def goes_on_under_the_next_scheduler(installation: Installation) -> None:
