@@ -20,6 +20,7 @@ from klassd.workflows.model.states import NodeStatus, RunStatus
 from klassd.workflows.model.workflow import Definition, Node, definition_from
 from klassd.workflows.options import seconds
 from klassd.workflows.ports import Clock, Ids, NewRun, Spawner, Store
+from klassd.workflows.rules.timeline import Step, timeline
 from klassd.workflows.wake import Wake
 from klassd.workflows.workflow import Workflow, job_definition
 
@@ -328,4 +329,4 @@ def _seconds(delay: timedelta | float | str) -> float:
     return delay.total_seconds() if isinstance(delay, timedelta) else seconds(delay, "delay")
 
 
-__all__ = ["Client", "NodeView", "Page", "RunQuery", "RunStatus", "RunView", "Runnable"]
+__all__ = ["Client", "NodeView", "Page", "RunQuery", "RunStatus", "RunView", "Runnable", "Step", "timeline"]

@@ -50,7 +50,7 @@ def description(job: Object | None, pod: Object | None, events: Iterable[Object]
         located=located(pod) if pod else {},
         phases=phases(pod, told) if pod else Phases(),
         conditions=_conditions(pod or job),
-        events=tuple(sorted(map(_happening, told), key=lambda each: each.at or 0.0)),
+        events=tuple(map(_happening, sorted(told, key=_order))),
     )
 
 
@@ -69,6 +69,12 @@ def _conditions(of: Object | None) -> dict[str, str]:
 def _condition(condition: Object) -> str:
     because = f": {condition['reason']}" if condition["status"] != "True" and condition.get("reason") else ""
     return f"{condition['status']}{because}"
+
+
+def _order(event: Object) -> tuple[int, str]:
+    """Most tell whole seconds; within one, their names end in the time at which they were first seen, in nanoseconds."""
+    name = str((event.get("metadata") or {}).get("name") or "")
+    return int(event_time(event) or 0), name.rpartition(".")[2]
 
 
 def _happening(event: Object) -> Happening:
