@@ -77,6 +77,6 @@ def test_an_image_that_cannot_be_pulled_is_shown_with_the_cluster_s_events(runs:
     assert found.state.startswith("Pending") and any(event.warning and event.reason == "Failed" for event in found.events)
 
 
-def test_what_the_cluster_never_had_is_described_as_gone(cluster: Cluster) -> None:
+def test_what_the_cluster_never_had_is_described_as_not_there(cluster: Cluster) -> None:
     found = described(cluster, Execution(id="never-0-0-1", run_id="never", node="n", created_at=0.0))
-    assert (found.state, found.events) == ("gone", ())
+    assert (found.state, found.events) == ("not there", ())

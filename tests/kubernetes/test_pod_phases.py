@@ -162,8 +162,8 @@ def test_events_of_one_second_are_told_in_the_order_they_were_seen() -> None:
     assert [each.reason for each in description(None, pod(), [pulled, scheduled]).events] == ["Scheduled", "Pulled"]
 
 
-def test_what_is_gone_is_described_as_such() -> None:
-    assert description(None, None, []).state == "gone"
+def test_what_is_not_there_is_described_as_such() -> None:
+    assert description(None, None, []).state == "not there"
     assert description({"spec": {"suspend": True}}, None, []).why == "its Job is suspended: a queue holds it back"
 
 

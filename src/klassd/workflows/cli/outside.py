@@ -76,7 +76,8 @@ def _here(execution: Execution, why: str) -> str:
 
 
 def lines(outside: Outside, paint: Paint, width: int, asked: bool) -> Iterator[str]:
-    """What it says of one execution, events as a table: all of them where they were ``asked`` for, else what went wrong."""
+    """What it says of one execution, events as a table: all of them where they were ``asked`` for, else the latest of each kind
+    of what went wrong."""
     if outside.problem:
         yield from (paint(line, DIM) for line in hanging(f"{'events':<{NAMES}}", f"not to be had: {outside.problem}", width))
     described = outside.description
@@ -84,8 +85,9 @@ def lines(outside: Outside, paint: Paint, width: int, asked: bool) -> Iterator[s
         return
     if described.state:
         yield f"{'now':<{NAMES}}{described.state}"
-    for number, event in enumerate([each for each in described.events if asked or each.warning][-EVENTS:]):
-        yield from _event("events" if number == 0 else "", event, paint, width, 10 if asked else 2)
+    warnings = {each.reason: each for each in described.events if each.warning}
+    for number, event in enumerate(list(described.events if asked else warnings.values())[-EVENTS:]):
+        yield from _event("events" if number == 0 else "", event, paint, width, 10 if asked else 5)
 
 
 def _event(label: str, event: Happening, paint: Paint, width: int, rows: int) -> Iterator[str]:

@@ -58,7 +58,7 @@ def _state(job: Object | None, pod: Object | None) -> str:
     if pod is not None:
         ending = ", ending" if pod["metadata"].get("deletionTimestamp") else ""
         return f"{pod['status'].get('phase') or 'Unknown'}{ending}"
-    return "no pod" if job is not None else "gone"
+    return "no pod" if job is not None else "not there"
 
 
 def _conditions(of: Object | None) -> dict[str, str]:
