@@ -45,7 +45,8 @@ class Follower:
         self._console = Console(self._nonce(), seq)
         self._course = Course(api)
         self._finished: Finished | None = None
-        self._said = ""
+        self._said = ""  # what it waits for, as it was told last
+        self._shown = ""  # the same, as far as its objects show it
         self._complained = False
         self._unknown = Unknown(since=None)
 
@@ -66,7 +67,7 @@ class Follower:
                 yield [waiting]
             if not await self._changes(changed) and (waiting := await self._complaint()):
                 yield [waiting]
-        async for batch in self._last_words():
+        async for batch in self._last_words(state):
             yield batch
         yield self._end(state, state.exit or Exit())
 
@@ -106,9 +107,9 @@ class Follower:
 
     def _waits(self, state: Seen) -> Waiting | None:
         """What it waits for before its start, where that is news."""
-        if state.running or not state.waiting or state.waiting == self._said or self._unknown.since is not None:
+        if state.running or not state.waiting or state.waiting == self._shown or self._unknown.since is not None:
             return None
-        self._said = state.waiting
+        self._said = self._shown = state.waiting
         return Waiting(why=state.waiting)
 
     def _stopped_unborn(self) -> bool:
@@ -128,7 +129,7 @@ class Follower:
         before, self._unknown = self._unknown, self._known.unknown(time.time())
         if before.since == self._unknown.since:
             return None
-        self._said = ""
+        self._said = self._shown = ""
         return self._unknown
 
     def _over_unseen(self) -> bool:
@@ -178,10 +179,10 @@ class Follower:
 
     # -- the end ------------------------------------------------------------------------------------------------
 
-    async def _last_words(self) -> AsyncIterator[Sequence[Told]]:
-        """What the console got between the last look and the end of its container."""
+    async def _last_words(self, state: Seen) -> AsyncIterator[Sequence[Told]]:
+        """What the console got between the last look and the end of its container; there is none of one that never ran."""
         before = -1
-        for look in range(TAILS):
+        for look in range(TAILS if state.running else 0):
             if self._finished is not None or self._console.next == before or not self._known.pods.get(self._known.first):
                 break
             await asyncio.sleep(TAIL if look else 0)
