@@ -1,7 +1,7 @@
 """The few requests that the executor makes, on plain JSON: a scheduler that watches 2,000 pods has no use for typed copies.
 
-Signing in (service account, kubeconfig, exec plug-ins, tokens that are renewed) is lightkube's. Every request has a deadline,
-and whatever does not answer is an ``OSError``.
+Signing in (service account, kubeconfig, tokens that are renewed) is lightkube's, but for exec plug-ins. Every request has a
+deadline, and whatever does not answer is an ``OSError``.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import Any
 import httpx2
 import msgspec
 from lightkube import KubeConfig
-from lightkube.config.client_adapter import ConnectionParams
+from lightkube.config.client_adapter import ConnectionParams, ExecAuth
 from lightkube.config.kubeconfig import SingleConfig
 from lightkube.core.exceptions import ConfigError
 
 from klassd.workflows.errors import ConfigurationError
+from klassd.workflows.executors.kubernetes.plugin import PluginAuth
 from klassd.workflows.executors.kubernetes.rights import lacking
 from klassd.workflows.executors.kubernetes.settings import KubernetesSettings
 
@@ -214,6 +215,9 @@ def connect(settings: KubernetesSettings) -> Api:
     config = _cluster(settings)
     try:
         said = ConnectionParams(timeout=httpx2.Timeout(ANSWER, connect=CONNECT), trust_env=False).httpx_params(config)
+        if isinstance(said["auth"], ExecAuth):
+            assert config.user is not None and config.user.exec is not None
+            said["auth"] = PluginAuth(config.user.exec, config)
         client = httpx2.AsyncClient(**said, limits=NO_LIMIT)
     except (ConfigError, OSError, ValueError) as error:
         raise _nowhere(error) from error
