@@ -144,3 +144,10 @@ def test_a_failure_of_the_job_s_own_asks_no_cluster(cluster: Any) -> None:
     in_a_pod(cluster.directory / "x.db", status=ExecutionStatus.FAILED, cause=Cause.EXCEPTION, finished_at=NOW)
     shown = cluster("show").stdout
     assert "not to be had" not in shown and "describe pod/klassd-x-1" in shown
+
+
+def test_an_app_that_cannot_be_loaded_does_not_hide_what_is_stored(cluster: Any) -> None:
+    in_a_pod(cluster.directory / "x.db", status=ExecutionStatus.STARTING, waiting="0/3 nodes are available")
+    cluster.env |= {"KLASSD_APP": "no_such:app", "KLASSD_ARTIFACTS": "file:///tmp"}
+    shown = cluster("show").stdout
+    assert "0/3 nodes are available" in shown and "there is no module 'no_such'" in " ".join(shown.split())

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from klassd.workflows.cli.opening import app_executor
+from klassd.workflows.cli.problems import Problem
 from klassd.workflows.cli.style import DIM, YELLOW, Paint, clock_time
 from klassd.workflows.cli.text import hanging
 from klassd.workflows.cli.timeline import NAMES
@@ -40,15 +41,16 @@ def puzzling(execution: Execution) -> bool:
 
 async def look(executions: Sequence[Execution], asked: bool) -> dict[str, Outside]:
     """By execution id; of those that were launched. ``asked``: somebody wants it, whatever it is."""
-    launched = [each for each in executions if each.launched_at is not None][-MOST:]
+    launched = [each for each in executions if each.launched_at is not None]
     if not asked:
         launched = [each for each in launched if "pod" in each.located or puzzling(each)]
+    launched = launched[:MOST]
     if not launched:
         return {}
     try:
         executor = app_executor()
         place = executor.place
-    except (KlassdError, ImportError, OSError) as error:
+    except (KlassdError, Problem, ImportError, OSError) as error:
         return {each.id: Outside(problem=_here(each, str(error))) for each in launched}
     seen = await asyncio.gather(*(_one(executor, place, each, asked) for each in launched))
     return {each.id: outside for each, outside in zip(launched, seen, strict=True)}
@@ -75,7 +77,7 @@ def _here(execution: Execution, why: str) -> str:
     return f"it runs at {execution.place}; {why}"
 
 
-def lines(outside: Outside, paint: Paint, width: int, asked: bool) -> Iterator[str]:
+def lines(execution: Execution, outside: Outside, paint: Paint, width: int, asked: bool) -> Iterator[str]:
     """What it says of one execution, events as a table: all of them where they were ``asked`` for, else the latest of each kind
     of what went wrong."""
     if outside.problem:
@@ -83,7 +85,7 @@ def lines(outside: Outside, paint: Paint, width: int, asked: bool) -> Iterator[s
     described = outside.description
     if described is None:
         return
-    if described.state:
+    if described.state and (asked or not execution.status.final):
         yield f"{'now':<{NAMES}}{described.state}"
     warnings = {each.reason: each for each in described.events if each.warning}
     for number, event in enumerate(list(described.events if asked else warnings.values())[-EVENTS:]):

@@ -13,7 +13,7 @@ from klassd.workflows.cli.document import emit, run_document
 from klassd.workflows.cli.lines import Labels
 from klassd.workflows.cli.logs import node_named
 from klassd.workflows.cli.opening import reading_client
-from klassd.workflows.cli.outside import Outside, look
+from klassd.workflows.cli.outside import Outside, look, puzzling
 from klassd.workflows.cli.outside import lines as outside_lines
 from klassd.workflows.cli.problems import OK, Problem
 from klassd.workflows.cli.style import BOLD, DIM, RED, Paint, ago, clock_time, duration, paint_for
@@ -45,9 +45,8 @@ async def _look(args: Namespace) -> tuple[RunView, dict[str, Outside]]:
     if args.node:
         view.nodes = [_chosen(view, args.node)]
     shown = list(drawn(view, args.node is not None))
-    if args.events:
-        shown = shown or [each for node in view.nodes for each in node.latest]
-    return view, await look(shown, args.events)
+    others = (each for node in view.nodes for each in node.latest if args.events or puzzling(each))
+    return view, await look(shown or list(others), args.events)
 
 
 def _chosen(view: RunView, text: str) -> NodeView:
@@ -208,7 +207,7 @@ class Page:
                 f"{indent}{line}" for line in Timeline(self._view.run, execution, self._paint, self._now, width).lines()
             )
         if outside := self._outside.get(execution.id):
-            yield from (f"{indent}{line}" for line in outside_lines(outside, self._paint, width, self._asked))
+            yield from (f"{indent}{line}" for line in outside_lines(execution, outside, self._paint, width, self._asked))
 
 
 def _interest(execution: Execution) -> tuple[int, int]:

@@ -149,7 +149,6 @@ class ExecutorConformance:
         for told in heard.told:
             if isinstance(told, Reached):
                 phases = told.phases.over(phases)
-        assert phases.first_line is not None and phases.returned is not None
         slack = 1.0  # Kubernetes cuts off what is less than a second
         marks = [at for name in Phases.__struct_fields__ if (at := getattr(phases, name)) is not None]
         assert all(later >= earlier - slack for earlier, later in pairwise([*marks, heard.finished.at])), phases
