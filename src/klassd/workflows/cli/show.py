@@ -45,8 +45,13 @@ async def _look(args: Namespace) -> tuple[RunView, dict[str, Outside]]:
     if args.node:
         view.nodes = [_chosen(view, args.node)]
     shown = list(drawn(view, args.node is not None))
-    others = (each for node in view.nodes for each in node.latest if args.events or puzzling(each))
-    return view, await look(shown or list(others), args.events)
+    shown = shown or [each for node in view.nodes for each in (node.latest if args.events else _puzzle(node))]
+    return view, await look(shown, args.events)
+
+
+def _puzzle(node: NodeView) -> list[Execution]:
+    """One of a node says enough: items of a fan-out mostly wait for the same."""
+    return sorted(filter(puzzling, node.latest), key=_interest)[:1]
 
 
 def _chosen(view: RunView, text: str) -> NodeView:
