@@ -21,6 +21,7 @@ from klassd.workflows.executors.kubernetes.turns import Turns
 from klassd.workflows.executors.kubernetes.view import Known
 from klassd.workflows.executors.telling import Telling
 from klassd.workflows.model.execution import Exit, Finished, Told, Unknown, Waiting
+from klassd.workflows.model.states import Cause
 from klassd.workflows.order import End
 
 log = logging.getLogger("klassd.workflows")
@@ -206,10 +207,16 @@ class Follower:
             self._telling.end(record)
             rest = self._batch()
         if self._finished is None:
-            return [Finished(exit=exit_, at=time.time())]
+            return [Finished(exit=self._explained(exit_), at=time.time())]
         heard = self._finished
         message = exit_.message or heard.exit.message
         return [*rest, msgspec.structs.replace(heard, exit=msgspec.structs.replace(exit_, message=message))]
+
+    def _explained(self, exit_: Exit) -> Exit:
+        """A pod that was given up does not say any more what it waited for."""
+        if exit_.reason != Cause.START_DEADLINE or not self._said or self._said in exit_.message:
+            return exit_
+        return msgspec.structs.replace(exit_, message=f"{exit_.message}: {self._said}")
 
 
 def _second_pod(name: str) -> str:

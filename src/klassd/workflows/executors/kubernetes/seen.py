@@ -39,6 +39,7 @@ CONTAINER_REASONS: Mapping[str, Cause] = {
     "DeadlineExceeded": Cause.DEADLINE,
 }
 UNRUN = 3  # exit code of a worker that did not get the start, see worker/execute.py
+LATE = "it did not start in time"
 CREATING = ("ContainerCreating", "PodInitializing")
 
 
@@ -104,9 +105,17 @@ def _cause(job: Mapping[str, Any] | None, pod: Mapping[str, Any], terminated: Ma
         limit = sides(_memory(pod))[1]
         what = f"it used more memory than its limit of {limit}" if limit else "its node had no memory left"
         return cause, f"killed: {what}"
-    if cause is not None:
-        return cause, f"{terminated['reason']}: {terminated.get('message') or _pod_message(pod)}".rstrip(": ")
-    return next(_pod_causes(job, pod), (None, ""))
+    if cause is None:
+        return next(_pod_causes(job, pod), (None, ""))
+    own = cause, f"{terminated['reason']}: {terminated.get('message') or _pod_message(pod)}".rstrip(": ")
+    return next(_unseen_causes(job, pod), own) if cause is Cause.LOST else own
+
+
+def _unseen_causes(job: Mapping[str, Any] | None, pod: Mapping[str, Any]) -> Iterator[tuple[Cause, str]]:
+    """Of a pod whose container never was, or nobody saw end: a kubelet says of both that it cannot be located."""
+    if stopped(job) == TOO_LATE:
+        yield Cause.START_DEADLINE, LATE
+    yield from _pod_causes(job, pod)
 
 
 def _pod_causes(job: Mapping[str, Any] | None, pod: Mapping[str, Any]) -> Iterator[tuple[Cause, str]]:
@@ -141,8 +150,8 @@ def _never_ran(job: Mapping[str, Any] | None, pod: Mapping[str, Any]) -> Exit:
         if code := terminated.get("exitCode"):
             message = f"its init container {status['name']!r} failed with exit code {code} ({terminated.get('reason')})"
             return Exit(reason=Cause.EXIT, message=message, exit_code=code)
-    cause, message = next(_pod_causes(job, pod), (Cause.LOST, _pod_message(pod)))
-    return Exit(reason=cause, message=f"it never started: {message}".rstrip(": "))
+    cause, message = next(_unseen_causes(job, pod), (Cause.LOST, _pod_message(pod)))
+    return Exit(reason=cause, message=message if message == LATE else f"it never started: {message}".rstrip(": "))
 
 
 def _refused(job: Mapping[str, Any] | None) -> Exit | None:
@@ -161,7 +170,7 @@ def gone(job: Mapping[str, Any] | None, pod: Mapping[str, Any] | None, waiting: 
         return _gone_while_running(job, pod)
     why = f": {waiting}" if waiting else ""
     if stopped(job) == TOO_LATE:
-        return Exit(reason=Cause.START_DEADLINE, message=f"it did not start in time{why}")
+        return Exit(reason=Cause.START_DEADLINE, message=f"{LATE}{why}")
     if pod is None and job is not None:
         return Exit(reason=Cause.LOST, message=f"nothing is known of a start of it in this cluster{why}")
     cause, message = next(_by_others(job), (Cause.LOST, "it was deleted"))
