@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from klassd.workflows.app import App as App
     from klassd.workflows.artifacts import Artifact as Artifact
     from klassd.workflows.client import Client as Client
+    from klassd.workflows.containers import Container as Container
+    from klassd.workflows.containers import FileOutput as FileOutput
     from klassd.workflows.context import JobContext as JobContext
     from klassd.workflows.errors import InvalidInput as InvalidInput
     from klassd.workflows.errors import InvalidWorkflow as InvalidWorkflow
@@ -41,6 +43,8 @@ _WHERE = {
     "App": "app",
     "Artifact": "artifacts",
     "Client": "client",
+    "Container": "containers",
+    "FileOutput": "containers",
     "Grow": "job",
     "Http": "services",
     "InvalidInput": "errors",
@@ -67,6 +71,8 @@ __all__ = [
     "App",
     "Artifact",
     "Client",
+    "Container",
+    "FileOutput",
     "Grow",
     "Http",
     "InvalidInput",

@@ -70,6 +70,7 @@ class NodeBuild:
             options=options,
             pod=pod,
             service=spec.service,
+            container=spec.info.container,
         )
 
     def _inputs(self) -> dict[str, Any]:
@@ -141,7 +142,10 @@ class NodeBuild:
         options = merged(info.options, given)
         if self._spec.service is not None and options.timeout is None:
             options = msgspec.structs.replace(options, timeout=BACKSTOP)
-        return options, pod_of(info, given.get("pod"))
+        pod = given.get("pod")
+        if info.container is not None and pod is not None and pod.image is not None:
+            self.problems.append(f"pod= has the image {pod.image!r}: a container's image is what it is made with")
+        return options, pod_of(info, pod)
 
     def _source(self) -> str:
         try:

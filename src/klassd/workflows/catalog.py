@@ -33,7 +33,8 @@ class Catalog:
         return found, problems
 
     def add(self, thing: object) -> None:
-        """A job class, an ``@job`` function, a workflow, or a module or package holding jobs (``"its.name"`` or itself)."""
+        """A job class, an ``@job`` function, a container, a workflow, or a module or package (``"its.name"`` or itself) to
+        look for jobs in."""
         if isinstance(thing, Workflow):
             self._add_workflow(thing)
         elif isinstance(thing, ModuleType | str):
@@ -44,7 +45,7 @@ class Catalog:
 
     def _add_job(self, info: JobInfo) -> None:
         other = self.jobs.get(info.key)
-        if other is not None and other.source != info.source:
+        if other is not None and (other.source != info.source or other.container != info.container):
             raise ConfigurationError(
                 f"two jobs have the key {info.key!r}: {other.source} and {info.source}; give one another key="
             )
@@ -83,4 +84,4 @@ class Catalog:
 
     @staticmethod
     def _class_name(info: JobInfo) -> str:
-        return info.source.rpartition(":")[2]
+        return info.name

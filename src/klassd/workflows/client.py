@@ -190,6 +190,9 @@ class Client:
         return definition, definition.hash(), definition.encoded()
 
     def _job(self, info: JobInfo) -> tuple[Definition, str, bytes]:
+        if info.container is not None:  # each is a job by itself
+            definition = job_definition(info, self._app)
+            return definition, definition.hash(), definition.encoded()
         if info.source not in self._definitions:
             definition = job_definition(info, self._app)
             self._definitions[info.source] = definition, definition.hash(), definition.encoded()

@@ -13,6 +13,14 @@ class PermanentError(KlassdError):
     """Raise it (or a subclass) from a job whose failure no retry can mend: the task fails at once."""
 
 
+class ContainerFailed(KlassdError):
+    """A container did not end well. ``cause`` as of an execution, "exit" for an exit code other than 0."""
+
+    def __init__(self, message: str, *, cause: str = "exit", exit_code: int = 1) -> None:
+        self.cause, self.exit_code = cause, exit_code
+        super().__init__(message)
+
+
 class JobCancelled(BaseException):
     """Raised in the main thread of a synchronous job when its execution is asked to stop.
 

@@ -39,6 +39,7 @@ from klassd.workflows.job_options import ClassOptions, Grow, Resources, Retry, c
 from klassd.workflows.options import Options
 
 if TYPE_CHECKING:
+    from klassd.workflows.order import ContainerSpec
     from klassd.workflows.pod_shape import PodShape
 
 P = ParamSpec("P")
@@ -48,6 +49,7 @@ R_co = TypeVar("R_co", covariant=True)
 _INFO = "__klassd_info__"
 _OPTIONS = "__klassd_options__"
 _FUNCTION = "__klassd_function__"
+_OWN_INFO = "__klassd_own_info__"  # of an instance that is a job by itself: a container
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(dataclasses.field,))
@@ -148,6 +150,8 @@ def _dataclass_field(parameter: inspect.Parameter) -> Any:
 class JobInfo:
     """Everything known of one job class. Made by ``job_info``."""
 
+    container: ContainerSpec | None = None  # an image to run in place of code
+
     def __init__(self, cls: type) -> None:
         own = vars(cls).get(_OPTIONS, {})
         self.cls = cls
@@ -197,6 +201,8 @@ class JobInfo:
 
 def job_info(thing: object) -> JobInfo:
     """Of a job class, an instance or an ``@job`` function. Raises TypeError with a cure when it is no job."""
+    if isinstance(own := getattr(thing, _OWN_INFO, None), JobInfo):
+        return own
     cls: Any = thing.cls if isinstance(thing, JobFunction) else thing if isinstance(thing, type) else type(thing)
     info: JobInfo | None = vars(cls).get(_INFO)
     if info is None:

@@ -62,6 +62,14 @@ class Needs(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
 
+class EngineOptions(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a worker runs a container: with which program, and what it may use at most."""
+
+    path: str  # of docker or podman
+    memory: int = 0  # bytes; 0: no limit
+    cpus: float = 0.0
+
+
 def _laid(strong: str | None, weak: str | None) -> str | None:
     if strong is None or weak is None:
         return weak if strong is None else strong

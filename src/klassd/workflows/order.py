@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from klassd.workflows.options import Service
+from klassd.workflows.options import EngineOptions, Service
 
 if TYPE_CHECKING:
     from klassd.workflows.pod_shape import PodShape
 else:  # a worker never gets one, and does not pay for the import
     PodShape = Any
+
+
+class FileSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A file that a container leaves behind, as an output."""
+
+    path: str  # in the container
+    format: Literal["json", "text"] = "json"
+    default: Any = msgspec.UNSET  # the output where there is no such file; UNSET: then the attempt fails
+
+
+class ContainerSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An image to run in place of a job's code. What may hold references stands in the inputs: "args" and "env"."""
+
+    image: str
+    command: tuple[str, ...] = ()  # empty: the image's own
+    outputs: dict[str, FileSpec] = {}
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -40,6 +56,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: str = ""  # of the scheduler; a worker of another protocol refuses
     claim: str = ""  # secret that its start is claimed with; the executor hands it over apart, for the order is no secret
     service: Service | None = None  # it is one
+    container: ContainerSpec | None = None  # an image to run; ``inputs`` then hold its "args" and "env"
+    engine: EngineOptions | None = None  # that runs the container, where its worker does that
     pod: PodShape | None = None  # what job, node and configuration say of the pod; for the executor, it does not travel
 
     def encoded(self) -> bytes:

@@ -15,10 +15,11 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, Unpack, overload
 
 from klassd.workflows.building import NodeBuild, OnEmpty, Spec, optional_inputs, pod_of
+from klassd.workflows.containers import Container, FileOutput
 from klassd.workflows.errors import ConfigurationError, InvalidWorkflow
 from klassd.workflows.fields import Field, Fields, encode, field_schema, to_json
 from klassd.workflows.job import JobFunction, JobInfo, job_info
-from klassd.workflows.job_options import NodeOptions
+from klassd.workflows.job_options import ClassOptions, NodeOptions
 from klassd.workflows.model import workflow as model
 from klassd.workflows.nodes import AnyNode, Items, Node, Runs, call, not_
 from klassd.workflows.references import Condition, Reference, ReferenceMisuse, Wire, wire_of
@@ -163,6 +164,24 @@ class Workflow:
         self._add_spec(Spec(name, info, job, after, when, options, service=service))
         return ServiceNode(self, name)
 
+    def container(
+        self,
+        name: str,
+        image: str,
+        *,
+        command: Sequence[str] = (),
+        args: Sequence[Any] = (),
+        env: Mapping[str, Any] | None = None,
+        outputs: Mapping[str, FileOutput] | None = None,
+        after: Sequence[AnyNode] = (),
+        when: Condition | bool | None = None,
+        **options: Unpack[ClassOptions],
+    ) -> Node[dict[str, Any]]:
+        """Add one execution of an image: short for ``add(name, Container(image, ...))``. Its output are its file outputs by
+        name. Raises ``ConfigurationError`` as ``Container`` does."""
+        made = Container(image, command=command, args=args, env=env, outputs=outputs, **options)
+        return self.add(name, made, after=after, when=when)
+
     def _append(self, spec: Spec, returns: Any) -> Node[Any]:
         self._add_spec(spec)
         return Node(self, spec.name, returns)
@@ -266,6 +285,7 @@ def job_definition(info: JobInfo, app: str = "") -> model.Definition:
         optional=optional_inputs(info),
         options=info.options,
         pod=pod_of(info),
+        container=info.container,
     )
     params = {field.name: field_schema(field) for field in info.fields}
     return model.Definition(

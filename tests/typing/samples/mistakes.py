@@ -20,7 +20,7 @@ from right_wiring import (
     sold,
 )
 
-from klassd.workflows import Client, Job, JobContext, Node, Pod, Resources, Retry, Workflow, call, job
+from klassd.workflows import Client, Container, Job, JobContext, Node, Pod, Resources, Retry, Workflow, call, job
 
 wf = Workflow("mistakes")
 dataset = proxy.output.dataset
@@ -136,6 +136,13 @@ wf.service("a", Hello(), ready="tcp")  # MISTAKE: text instead of a probe
 wf.service("a", Hello(), port="5432")  # MISTAKE: a port that is text
 wf.service("a", Hello(), over=["dk"])  # MISTAKE: a service per item
 wf.map("a", lambda each: Count(market=each), over=db)  # MISTAKE: a fan-out over a service
+
+# -- containers -----------------------------------------------------------------------------------------------------
+wf.container("a", "image", args=5)  # MISTAKE: a number for a list of arguments
+wf.container("a", "image", outputs={"rows": "/out/rows"})  # MISTAKE: a path for a file output
+wf.container("a", "image", timeot="5m")  # MISTAKE: a misspelt option of a container
+wf.add("a", Container("image", format="json"))  # MISTAKE: an unknown option of a container
+wf.add("a", Count(market=wf.container("b", "image").output))  # MISTAKE: all file outputs into one text
 
 
 # -- enqueue --------------------------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from klassd.workflows import (
     App,
     Artifact,
     Client,
+    Container,
+    FileOutput,
     Job,
     JobContext,
     Node,
@@ -227,3 +229,29 @@ async def unit_test(ctx: JobContext) -> None:
     assert_type(await send(to="a").run(ctx), bool)
     anything: Any = await Integration(market="dk", dataset=proxy.output.dataset).run(ctx, Http(), Counts())
     assert anything
+
+
+# -- containers -----------------------------------------------------------------------------------------------------
+
+images = Workflow("images")
+proxied = images.add("proxy", DataProxy())
+imported = images.container(
+    "import",
+    "importer:3",
+    command=["import"],
+    args=["--status", proxied.output.status, 3],
+    env={"DATASET": proxied.output.dataset},
+    outputs={"rows": FileOutput("/out/rows.json", default=0), "name": FileOutput("/out/name", format="text")},
+    timeout="5m",
+    pod=Pod(env={"MODE": "fast"}),
+)
+assert_type(imported, Node[dict[str, Any]])
+assert_type(imported.output["rows"], Any)
+assert_type(images.add("again", Container("importer:3", args=[imported.outputs("rows")]), retry=Retry(2)), Node[dict[str, Any]])
+each_row = images.map("each", lambda row: Container("importer:3", args=[row]), over=imported.outputs("rows"), max_parallel=2)
+assert_type(each_row, Node[list[dict[str, Any]]])
+images.add("when", Container("notify"), after=[each_row], when=imported.output["rows"] != 0)
+
+
+async def enqueue_container(client: Client) -> str:
+    return await client.enqueue(Container("importer:3", key="import", env={"A": 1}), unique_key="a", delay="5m")

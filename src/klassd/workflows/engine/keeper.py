@@ -415,6 +415,7 @@ class Keeper:
             nonce=self._deps.ids.token(),
             version=self._deps.version,
             service=node.service,
+            container=node.container,
             pod=pods.asked(node, self._deps.resources, self.state.nodes[node.name].tasks[live.task[1]].memory),
         )
 
@@ -500,8 +501,8 @@ class Keeper:
 
     def _finish(self, live: Live, finished: Finished, said: dict[str, Any] | None = None, logs: _Logs = ()) -> None:
         seen = _did_not_start(live, finished) if _is_late(live, finished) else finished
-        verdict = self._explained(live, lifecycle.verdict(seen, live.stop_requested))
-        verdict = services.judged(self.state, live.task[0], verdict)
+        verdict = lifecycle.verdict(seen, live.stop_requested, of_container=live.node.container is not None)
+        verdict = services.judged(self.state, live.task[0], self._explained(live, verdict))
         live.status = verdict.status
         del self._live[live.task]
         self._release(live)

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import msgspec
 
 from klassd.workflows.options import Options, Service
+from klassd.workflows.order import ContainerSpec
 from klassd.workflows.pod_shape import PodShape
 
 
@@ -81,6 +82,7 @@ class Node(msgspec.Struct, frozen=True, omit_defaults=True):
     options: Options = Options()
     pod: PodShape | None = None  # what its job and the node itself say of its pods
     service: Service | None = None  # it stays up for the nodes that use it
+    container: ContainerSpec | None = None  # an image to run; ``inputs`` then hold its "args" and "env"
 
     @property
     def mapped(self) -> bool:

@@ -86,7 +86,9 @@ def _of_value(value: Any, nodes: Mapping[str, Node], params: Mapping[str, Any], 
             yield problem
         elif "$ref" in reference and reference["$ref"] not in nodes:
             yield _unknown(reference["$ref"], nodes)
-        elif "$ref" in reference and (problem := _of_service(reference, nodes[reference["$ref"]])):
+        elif ("$ref" in reference and (problem := _of_service(reference, nodes[reference["$ref"]]))) or (
+            "$ref" in reference and (problem := _no_file(reference, nodes[reference["$ref"]]))
+        ):
             yield problem
         elif "$item" in reference and not mapped:
             yield f"{show(reference)} has no meaning here: only the inputs of a mapped node have an item"
@@ -130,6 +132,19 @@ def _services(definition: Definition, nodes: Mapping[str, Node]) -> Iterator[str
                     f"node {node.name!r}: when: the service {part.node!r} succeeds only after all that use it: "
                     "after=[...] waits until it is ready"
                 )
+
+
+def _no_file(reference: dict[str, Any], node: Node) -> str | None:
+    """A container has the outputs that it was given, and no others."""
+    if node.container is None:
+        return None
+    path = list(reference.get("path", ()))
+    names = [reference["output"]] if "output" in reference else path[:1] if not node.mapped else path[1:2]
+    files = node.container.outputs
+    if not names or names[0] in files:
+        return None
+    known = _near(str(names[0]), files) or f" It has {', '.join(map(repr, files)) or 'none'}."
+    return f"container {node.name!r} has no file output {names[0]!r}.{known}"
 
 
 def _malformed(reference: dict[str, Any]) -> str | None:

@@ -160,8 +160,16 @@ _SENTENCES = {
 }
 
 
-def verdict(finished: Finished, stop_requested: bool) -> Verdict:
-    """The outcome table. ``stop_requested``: this execution was asked to stop before its end was heard."""
+def verdict(finished: Finished, stop_requested: bool, of_container: bool = False) -> Verdict:
+    """The outcome table. ``stop_requested``: this execution was asked to stop before its end was heard. ``of_container``: an
+    image returns nothing, so the files it leaves are together what stands for its return value."""
+    found = _verdict(finished, stop_requested)
+    if of_container and found.status is ExecutionStatus.SUCCEEDED:
+        return msgspec.structs.replace(found, output=found.outputs)
+    return found
+
+
+def _verdict(finished: Finished, stop_requested: bool) -> Verdict:
     end, exit_ = finished.end, finished.exit
     if end is None:
         return _without_record(exit_, stop_requested)

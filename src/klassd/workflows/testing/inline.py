@@ -31,6 +31,7 @@ from klassd.workflows.order import End, Order
 from klassd.workflows.ports import Clock
 from klassd.workflows.quantities import limit
 from klassd.workflows.testing.capture import captured, speaking
+from klassd.workflows.testing.containers import stand_in
 from klassd.workflows.testing.deaths import KILL, NEVER_STARTED
 from klassd.workflows.testing.passage import NOTHING, Came, Work, passage
 from klassd.workflows.testing.recording import Recording, RecordingContext
@@ -119,7 +120,10 @@ class InlineExecutor:
         instance = info.build(order.inputs)
         if (failure := self._script.failure(order)) is not None:
             return partial(_raise, failure), _nothing
-        if (stub := self._script.stub(order)) is not ABSENT:
+        stub = self._script.stub(order)
+        if order.container is not None:
+            return stand_in(order, order.container, instance, stub), _nothing
+        if stub is not ABSENT:
             if order.service is not None:
                 return partial(_stand_in, stub, instance), _nothing
             return (partial(stub, instance) if callable(stub) else lambda _: stub), _nothing

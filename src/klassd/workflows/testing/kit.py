@@ -61,6 +61,7 @@ def run_job(
         idempotency_key="run-0-0",
         fencing_token=1000 + attempt,
         config=dict(config or {}),
+        container=info.container,
     )
 
     async def run() -> JobResult:

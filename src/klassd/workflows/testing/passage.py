@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import coroutine
 from typing import Any
 
-from klassd.workflows.errors import ArtifactNotStored, JobCancelled, PermanentError
+from klassd.workflows.errors import ArtifactNotStored, ContainerFailed, JobCancelled, PermanentError
 from klassd.workflows.order import Error
 from klassd.workflows.testing.recording import RecordingContext
 from klassd.workflows.worker.child import Unusable, describe
@@ -118,6 +118,8 @@ def _failed(context: RecordingContext, error: BaseException) -> Came:
     """As the supervisor puts it: a result whose output cannot be stored is a success that was not stored."""
     unusable, unstored = isinstance(error, Unusable), isinstance(error, OutputError)
     shown = _from_the_job((error.__cause__ or error) if unusable else error)
+    if isinstance(shown, ContainerFailed):  # it is no line of its console
+        return Came("failure", shown.exit_code, error=Error(type=str(shown), message=""), cause=shown.cause, exception=shown)
     text = describe(shown)
     context.log(text, level="ERROR")
     return Came(

@@ -14,6 +14,7 @@ from klassd.workflows.crashes import mark
 from klassd.workflows.errors import (
     ArtifactNotStored,
     ConfigurationError,
+    ContainerFailed,
     InvalidInput,
     JobCancelled,
     KlassdError,
@@ -77,6 +78,9 @@ def _perform(order: Order, channel: Channel, context: WorkerContext, stop: _Stop
         _record_failure(channel, error, cause="output", retry=False, stored=False)
     except ArtifactNotStored as error:
         _record_failure(channel, error, cause="output")
+    except ContainerFailed as error:
+        _record_container(channel, error)
+        return error.exit_code
     except Unusable as error:
         _record_failure(channel, error.__cause__ or error, cause="input", retry=False)
     except BaseException as error:
@@ -223,6 +227,12 @@ def _record_failure(
         "cause": cause,
         "stored": stored,
     }
+    channel.send(b"X", json.dumps(body).encode("ascii"))
+
+
+def _record_container(channel: Channel, error: ContainerFailed) -> None:
+    """Its console has what it said itself, and no line of ours."""
+    body = {"type": str(error)[:1000], "message": "", "traceback": "", "retry": True, "cause": error.cause, "stored": True}
     channel.send(b"X", json.dumps(body).encode("ascii"))
 
 

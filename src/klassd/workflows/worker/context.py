@@ -31,7 +31,7 @@ class WorkerContext:
     """Implements ``context.JobContext``; each member is documented there."""
 
     def __init__(self, order: Order, channel: Channel) -> None:
-        self._order, self._channel = order, channel
+        self.order, self._channel = order, channel
         self._tracks: list[str] = []  # names of bars under way
         self._artifacts: Artifacts | None = None
         self.run_id = order.run_id
@@ -104,7 +104,7 @@ class WorkerContext:
         if self._artifacts is None:
             from klassd.workflows.artifacts.scope import ExecutionArtifacts
 
-            self._artifacts = ExecutionArtifacts(self._order.artifacts, self.run_id, self.execution_id, self.tenant)
+            self._artifacts = ExecutionArtifacts(self.order.artifacts, self.run_id, self.execution_id, self.tenant)
         return self._artifacts
 
     @property

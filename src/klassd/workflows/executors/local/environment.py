@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 
 from klassd.workflows.executors.local.identity import COOKIE
 
-# Where programs, libraries, certificates and files are found, and in which language. None of them holds a secret.
+# Where programs, libraries, certificates, files and container engines are found, and in which language. None holds a secret.
 _NAMES = frozenset(
-    """PATH HOME USER LOGNAME LANG LANGUAGE TZ TMPDIR VIRTUAL_ENV LD_LIBRARY_PATH SSL_CERT_FILE SSL_CERT_DIR""".split()  # noqa: SIM905
+    """PATH HOME USER LOGNAME LANG LANGUAGE TZ TMPDIR VIRTUAL_ENV LD_LIBRARY_PATH SSL_CERT_FILE SSL_CERT_DIR
+    XDG_RUNTIME_DIR DOCKER_HOST DOCKER_CONTEXT CONTAINER_HOST""".split()  # noqa: SIM905
 )
 _PREFIXES = ("LC_", "KLASSD_JOB_")
 

@@ -17,6 +17,7 @@ from klassd.workflows.crashes import mark
 from klassd.workflows.errors import ConfigurationError, LaunchDelayed, LaunchRefused
 from klassd.workflows.executors.local import follower, identity
 from klassd.workflows.executors.local.adoption import Adoption, supervised
+from klassd.workflows.executors.local.containers import Containers
 from klassd.workflows.executors.local.control import Launched, Link, Refused
 from klassd.workflows.executors.local.describe import description
 from klassd.workflows.executors.local.processes import Workers
@@ -68,6 +69,7 @@ class LocalExecutor:
         self._spools = os.path.join(self._state, "spool")
         self._concurrency = concurrency or max(4, 2 * (os.cpu_count() or 1))
         self._start = start
+        self._containers = Containers(os.path.join(self._state, "containers"))
         self._routes: dict[str, Link] = {}
         self._watches = follower.Watches()
         self._workers = Workers(python, tuple(env), self._spools, os.path.join(self._state, "worker.log"))
@@ -146,7 +148,7 @@ class LocalExecutor:
                 raise
 
     async def _begin(self, order: Order) -> None:
-        self._admit(order)
+        order = await self._admit(order)
         module = order.source.partition(":")[0]
         for _ in range(TRIES):
             link = await self._templates.ready(module) if self._start != "spawn" else None
@@ -158,11 +160,12 @@ class LocalExecutor:
         self._templates.shun(module, "its templates do not last: its code changes all the time, or ends the process on import")
         await self._launch_alone(module, order)
 
-    def _admit(self, order: Order) -> None:
+    async def _admit(self, order: Order) -> Order:
         try:
             self._workers.admit(order.artifacts)
         except ConfigurationError as error:
             raise LaunchRefused(str(error)) from error
+        return await self._containers.admit(order)
 
     async def _launch_from(self, link: Link, module: str, order: Order) -> bool:
         """Whether it is started. False: another template is needed."""
@@ -210,7 +213,8 @@ class LocalExecutor:
 
     def follow(self, execution_id: str, cursor: str, seq: int, line: int) -> AsyncIterator[Sequence[Told]]:
         spool = Spool(self._spools, execution_id, cursor, seq, line)
-        return follower.follow(spool, self._watches, self._routes, self._adoption.lives)
+        told = follower.follow(spool, self._watches, self._routes, self._adoption.lives)
+        return self._containers.cleared(execution_id, told)
 
     async def stop(self, execution_id: str, grace: float) -> None:
         link = self._routes.get(execution_id)
@@ -250,6 +254,7 @@ class LocalExecutor:
         mark("inside:reap")
         with contextlib.suppress(FileNotFoundError):
             os.unlink(end_path(self._spools, execution_id))
+        self._containers.forget(execution_id)
         mark("after:reap")
 
     # -- for people who look ------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from signal import SIGKILL
 
 from klassd.workflows.executors.local import identity
@@ -90,7 +90,7 @@ class Watches:
 
 async def follow(
     spool: Spool, watches: Watches, reported: Collection[str], lives: Callable[[Spool], Awaitable[bool]]
-) -> AsyncIterator[Sequence[Told]]:
+) -> AsyncGenerator[Sequence[Told], None]:
     """``reported``: the executions whose templates wake their watches; ``lives``: whether its supervisor still has it."""
     watch = watches.add(spool.execution_id)
     try:
