@@ -33,7 +33,9 @@ class Containers:
         if order.container is None:
             return order
         words(order.job, order.inputs)
-        engine = self._engine = self._engine or await asyncio.to_thread(find_engine)
+        if self._engine is None:
+            self._engine = await asyncio.to_thread(find_engine)
+        engine = self._engine
         self._note(order.execution_id, engine)
         options = engine_options(engine, order.pod.resources if order.pod else None)
         return msgspec.structs.replace(order, engine=options)
