@@ -86,10 +86,9 @@ def _of_value(value: Any, nodes: Mapping[str, Node], params: Mapping[str, Any], 
             yield problem
         elif "$ref" in reference and reference["$ref"] not in nodes:
             yield _unknown(reference["$ref"], nodes)
-        elif ("$ref" in reference and (problem := _of_service(reference, nodes[reference["$ref"]]))) or (
-            "$ref" in reference and (problem := _no_file(reference, nodes[reference["$ref"]]))
-        ):
-            yield problem
+        elif "$ref" in reference:
+            target = nodes[reference["$ref"]]
+            yield from filter(None, (_of_service(reference, target), _no_file(reference, target)))
         elif "$item" in reference and not mapped:
             yield f"{show(reference)} has no meaning here: only the inputs of a mapped node have an item"
         elif "$param" in reference and reference["$param"] not in params:

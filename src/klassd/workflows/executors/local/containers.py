@@ -15,10 +15,10 @@ import msgspec
 
 from klassd.workflows.containers.engine import Engine, container_name, find_engine
 from klassd.workflows.containers.words import words
-from klassd.workflows.job_options import amount
 from klassd.workflows.model.execution import Finished, Told
-from klassd.workflows.options import EngineOptions, Needs, sides
+from klassd.workflows.options import EngineOptions, Needs
 from klassd.workflows.order import Order
+from klassd.workflows.quantities import amount, sides
 
 GONE = ("no such container", "no container with name")  # what engines say of one that is not there, in small letters
 
