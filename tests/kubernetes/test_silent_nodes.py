@@ -15,7 +15,8 @@ from klassd.workflows.executors.kubernetes.api import Api
 from klassd.workflows.executors.kubernetes.executor import KubernetesExecutor
 from klassd.workflows.executors.kubernetes.follower import Follower
 from klassd.workflows.executors.kubernetes.names import EXECUTION, NONCE
-from klassd.workflows.executors.kubernetes.sight import OVERDUE, explanation, seconds, unknown_since
+from klassd.workflows.executors.kubernetes.sight import OVERDUE, explanation, unknown_since
+from klassd.workflows.executors.kubernetes.timestamps import seconds
 from klassd.workflows.executors.kubernetes.turns import Turns
 from klassd.workflows.executors.kubernetes.view import Known, View
 from klassd.workflows.frames import encode

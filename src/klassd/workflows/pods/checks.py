@@ -45,7 +45,7 @@ _INSIDE = r"(?!/)(?!(.*/)?\.\.(/|$)).+"
 _IMAGE = r"\S+"
 
 OWN_DOMAIN, OWN_VARIABLES, FREE_VARIABLES = "klassd.dev", "KLASSD_", "KLASSD_JOB_"
-RESERVED_CONTAINER, RESERVED_VOLUME, RESERVED_PATH = "worker", "klassd-order", "/run/klassd"
+RESERVED_CONTAINERS, RESERVED_VOLUME, RESERVED_PATH = ("worker", "container"), "klassd-order", "/run/klassd"
 _AFFINITIES = ("nodeAffinity", "podAffinity", "podAntiAffinity")
 
 _NAME_RULE = "at most 63 of a-z, 0-9 and '-', with a letter or digit at both ends"
@@ -165,7 +165,7 @@ def _containers(name: str, containers: Sequence[Any]) -> Problems:
     for each in containers:
         place = f"{name} {each.name!r}"
         yield from _is_name(f"a name in {name}", each.name)
-        if each.name == RESERVED_CONTAINER or names.count(each.name) > 1:
+        if each.name in RESERVED_CONTAINERS or names.count(each.name) > 1:
             yield f"{place}: the name is taken"
         for field, check in _CONTAINER_RULES.items():
             value = getattr(each, field)

@@ -6,10 +6,12 @@ import os
 import sys
 
 USAGE = """usage: python -m klassd.workflows.worker run [--spool DIR]
+       python -m klassd.workflows.worker collect
        python -m klassd.workflows.worker template --module MODULE --spool DIR --socket PATH [--parent PID]
 
 run       one execution; its order as JSON in KLASSD_ORDER or on standard input, or compressed in the file KLASSD_ORDER_FILE;
           frames to DIR or to standard output
+collect   the files that an image has left in this pod, as the outputs of that execution
 template  imports MODULE once and forks executions of its jobs on request; ends when PID is gone before it asked for any
 """
 
@@ -23,6 +25,10 @@ def main(arguments: list[str]) -> int:
         from klassd.workflows.worker.execute import execute
 
         return execute(options.get("--spool"))
+    if mode == "collect" and not options:
+        from klassd.workflows.worker.collect import collect
+
+        return collect()
     if mode == "template" and options.keys() - {"--parent"} == {"--module", "--spool", "--socket"}:
         from klassd.workflows.worker.template import serve
 

@@ -19,6 +19,7 @@ import json
 import os
 import sys
 from _thread import RLock  # importing threading would make every fork 0.7 ms dearer: it tidies up after each
+from collections.abc import Iterator
 
 PACKET = 14 * 1024  # bytes of one message at most: its frame must fit MAX_FRAME
 TEXT = 1000  # characters that fit whatever escapes they need: twelve bytes for an emoji
@@ -72,15 +73,16 @@ class Channel:
 
     def value(self, name: str, encoded: bytes) -> None:
         """An output value in pieces."""
-        text = encoded.decode("utf-8")
-        start = 0
-        while True:
-            piece = text[start : start + TEXT]
-            start += TEXT
-            body = {"k": name, "p": piece, **({"m": True} if start < len(text) else {})}
-            self.send(b"V", json.dumps(body).encode("ascii"), ordered=False)
-            if start >= len(text):
-                return
+        for piece in pieces(name, encoded):
+            self.send(b"V", json.dumps(piece).encode("ascii"), ordered=False)
+
+
+def pieces(name: str, encoded: bytes) -> Iterator[dict[str, object]]:
+    """The bodies of the ``val`` frames of an output value."""
+    text = encoded.decode("utf-8")
+    for start in range(0, len(text) or 1, TEXT):
+        more = {"m": True} if start + TEXT < len(text) else {}
+        yield {"k": name, "p": text[start : start + TEXT], **more}
 
 
 def _piece(text: str) -> tuple[str, str]:

@@ -31,9 +31,9 @@ def execute(spool: str | None) -> int:
     """Run the order given in ``KLASSD_ORDER``, in the file that ``KLASSD_ORDER_FILE`` names, or on standard input. The exit
     code tells what it came to."""
     try:
-        order = _order()
+        order = given_order()
         if os.environ.get(CLAIM) and (record := _unrun(order)):
-            _leave_message(record)
+            leave_message(record)
             return UNRUN
         identity = Identity(__version__)
         sink = _sink(spool, order, identity)
@@ -45,11 +45,11 @@ def execute(spool: str | None) -> int:
         sys.stderr.write(f"{error}\n")
         return UNUSABLE
     if not spool:
-        _leave_message(record)
+        leave_message(record)
     return code
 
 
-def _order() -> Order:
+def given_order() -> Order:
     text = os.environ.pop(ORDER, None) or _from_file(os.environ.pop(ORDER_FILE, "")) or sys.stdin.read()
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
@@ -132,7 +132,7 @@ def _refuse(order: Order, sink: int, spool: str | None, problem: str) -> bytes:
     return leave_refusal(order, sink, end_path(spool, order) if spool else "", problem)
 
 
-def _leave_message(record: bytes) -> None:
+def leave_message(record: bytes) -> None:
     """For whoever looks at the dead container. In place: the file is a mount, nothing can be renamed to it."""
     path = os.environ.get("KLASSD_TERMINATION_LOG")
     if path:

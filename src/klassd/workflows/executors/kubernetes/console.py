@@ -51,10 +51,10 @@ class Console:
 
 def _framed(number: int, time: str, text: bytes) -> Frame:
     body = {"l": number + 1, "n": 1, "s": 1, "x": text.decode("utf-8", "backslashreplace") + "\n"}
-    return Frame(number, "out", _microseconds(time), dumps(body))
+    return Frame(number, "out", microseconds(time), dumps(body))
 
 
-def _microseconds(time: str) -> int:
+def microseconds(time: str) -> int:
     """Of ``2026-01-02T03:04:05.678901234Z``; 0 where it is something else."""
     seconds, _, fraction = time.rstrip("Z").partition(".")
     try:

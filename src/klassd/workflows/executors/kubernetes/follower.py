@@ -15,6 +15,7 @@ from klassd.workflows.executors.kubernetes.console import Console
 from klassd.workflows.executors.kubernetes.course import Course
 from klassd.workflows.executors.kubernetes.manifest import WORKER
 from klassd.workflows.executors.kubernetes.names import EXECUTION, NONCE, job_name, label_value
+from klassd.workflows.executors.kubernetes.plain_console import PlainConsole
 from klassd.workflows.executors.kubernetes.portions import gathered
 from klassd.workflows.executors.kubernetes.seen import Seen, gone
 from klassd.workflows.executors.kubernetes.turns import Turns
@@ -43,7 +44,7 @@ class Follower:
         self._api, self._known, self._asking, self._execution_id = api, known, asking, execution_id
         self._since = cursor
         self._telling = Telling(cursor, seq, line)
-        self._console = Console(self._nonce(), seq)
+        self._console: Console | PlainConsole = Console(self._nonce(), seq)
         self._course = Course(api)
         self._finished: Finished | None = None
         self._said = ""  # what it waits for, as it was told last
@@ -71,6 +72,10 @@ class Follower:
         async for batch in self._last_words(state):
             yield batch
         yield self._end(state, state.exit or Exit())
+
+    def _source(self) -> str:
+        """The container whose console it is."""
+        return WORKER
 
     def _nonce(self) -> str:
         """Of its frames. An object of the API says it, so nothing that stands in the console is believed."""
@@ -160,7 +165,7 @@ class Follower:
 
     async def _read(self, *, follow: bool) -> AsyncIterator[Sequence[Told]]:
         self._console.reopen()
-        log = self._api.log(self._known.first, WORKER, since=self._since, follow=follow)
+        log = self._api.log(self._known.first, self._source(), since=self._since.partition("#")[0], follow=follow)
         async with aclosing(gathered(log, SPACING, LARGE)) as portions:
             async for portion in portions:
                 self._known.heard = time.time()
@@ -203,7 +208,7 @@ class Follower:
         """The worker's own word, from its console or else from its termination message, and what the cluster saw."""
         rest: list[Told] = []
         exit_ = msgspec.structs.replace(exit_, warnings=tuple(map(_second_pod, self._known.refused)))
-        if self._finished is None and (record := _record(state.record)):
+        if self._finished is None and (record := record_of(state.record)):
             self._telling.end(record)
             rest = self._batch()
         if self._finished is None:
@@ -231,7 +236,7 @@ async def _within(seconds: float, changed: asyncio.Event) -> bool:
         return False
 
 
-def _record(message: str) -> End | None:
+def record_of(message: str) -> End | None:
     try:
         return _end(message) if message else None
     except msgspec.DecodeError:

@@ -7,9 +7,9 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from klassd.workflows.executors.kubernetes.names import START_DEADLINE, TOO_LATE
-from klassd.workflows.executors.kubernetes.seen import stopped
-from klassd.workflows.executors.kubernetes.sight import seconds as timestamp
+from klassd.workflows.executors.kubernetes.names import START_DEADLINE, TIMED_OUT, TIMEOUT, TOO_LATE
+from klassd.workflows.executors.kubernetes.seen import began, collecting, stopped
+from klassd.workflows.executors.kubernetes.timestamps import seconds as timestamp
 from klassd.workflows.executors.kubernetes.view import Known
 
 log = logging.getLogger("klassd.workflows")
@@ -24,29 +24,35 @@ async def guard(known: Known, end: Callable[[str | None], Awaitable[None]]) -> N
         try:
             if known.doomed:
                 await end(None)
-            elif (left := _left(known)) is not None and left <= 0:
-                await end(TOO_LATE)
+            elif (due := _due(known)) is not None and due[0] <= 0:
+                await end(due[1])
         except OSError as error:
             log.warning("a pod that must not be replaced: %s", error)
             await asyncio.sleep(AGAIN)
             continue
-        await _wait(changed, _left(known))
+        await _wait(changed, _due(known))
 
 
-def _left(known: Known) -> float | None:
-    """Seconds until its pod is late; None where there is no such deadline, or it has begun."""
+def _due(known: Known) -> tuple[float, str] | None:
+    """Seconds until it must end, and why: its pod is late, or an image has run too long, which a worker sees to itself."""
     job = known.job
-    if job is None or stopped(job) or known.seen.running:
+    if job is None or stopped(job):
         return None
-    seconds = (job["metadata"].get("annotations") or {}).get(START_DEADLINE)
-    if seconds is None:
+    deadlines = job["metadata"].get("annotations") or {}
+    if not known.seen.running:
+        return _left(timestamp(job["metadata"]["creationTimestamp"]), deadlines.get(START_DEADLINE), TOO_LATE)
+    if collecting(known.last):
         return None
-    return timestamp(job["metadata"]["creationTimestamp"]) + float(seconds) - time.time()
+    return _left(began(known.last), deadlines.get(TIMEOUT), TIMED_OUT)
 
 
-async def _wait(changed: asyncio.Event, left: float | None) -> None:
+def _left(since: float | None, seconds: str | None, why: str) -> tuple[float, str] | None:
+    return None if seconds is None or since is None else (since + float(seconds) - time.time(), why)
+
+
+async def _wait(changed: asyncio.Event, due: tuple[float, str] | None) -> None:
     try:
-        async with asyncio.timeout(None if left is None else max(left, 0.05)):
+        async with asyncio.timeout(None if due is None else max(due[0], 0.05)):
             await changed.wait()
     except TimeoutError:
         return

@@ -92,7 +92,7 @@ def _broken(template: Mapping[str, Any], unpatched: Mapping[str, Any]) -> Iterat
     worker = unpatched["spec"]["containers"][0]
     now = {each.get("name"): each for each in template["spec"].get("containers", ())}.get(worker["name"], {})
     for field in _KEPT:
-        if now.get(field) != worker[field]:
+        if now.get(field) != worker.get(field):
             yield f"the patch changes {field} of the container {worker['name']!r}"
     if template["spec"].get("restartPolicy") != "Never":
         yield "the patch changes restartPolicy: an attempt runs once"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any
 
 import msgspec
 
 from klassd.workflows.errors import LaunchRefused
-from klassd.workflows.executors.kubernetes import limits, names, parts
+from klassd.workflows.executors.kubernetes import images, limits, names, parts
 from klassd.workflows.executors.kubernetes.defaults import DEFAULT, RESOURCES, SECURITY
 from klassd.workflows.executors.kubernetes.delivery import Delivery, both, deliver, hand_over_claim
 from klassd.workflows.executors.kubernetes.overlay import overlaid
@@ -38,10 +38,10 @@ class Rendered(msgspec.Struct, frozen=True):
 def render(order: Order, settings: KubernetesSettings) -> Rendered:
     """Raises ``LaunchRefused`` with all reasons when there can be no such pod."""
     shape = settled(merge(DEFAULT, settings.shape, order.pod or PodShape()))
-    url = settings.claim_url(order.execution_id) if order.claim else None
+    url = settings.claim_url(order.execution_id) if order.claim and order.container is None else None
     metadata = _metadata(order, shape, settings, claims=url is not None)
     claim = hand_over_claim(order.claim, url, metadata)
-    delivery = both(deliver(order, metadata), claim)
+    delivery = both(deliver(_for_worker(order), metadata), claim) if _has_worker(order) else Delivery([])
     unpatched = _template(order, shape, metadata, delivery)
     template = reduce(overlaid, [patch for patch in shape.patches if isinstance(patch, dict)], unpatched)
     if problems := list(limits.problems(template, unpatched, settings.allow)):
@@ -56,6 +56,7 @@ def _metadata(order: Order, shape: PodShape, settings: KubernetesSettings, *, cl
         labels=_texts(shape.labels) | names.labels(order, settings.instance),
         annotations=names.full_names(order)
         | _start_deadline(order, settings)
+        | images.described(order)
         | ({names.CLAIM: names.REQUIRED} if claims else {}),
     )
 
@@ -102,10 +103,7 @@ def _texts(entries: Mapping[str, str | None]) -> dict[str, str]:
 
 
 def _pod(order: Order, shape: PodShape, delivery: Delivery) -> dict[str, Any]:
-    if shape.image is None:
-        raise LaunchRefused(
-            f"there is no image for {order.job}: set KLASSD_IMAGE, or give the job or node one with pod=Pod(image=...)"
-        )
+    init_containers, containers, shape = _containers(order, shape, delivery)
     return said(
         restartPolicy="Never",
         terminationGracePeriodSeconds=math.ceil(order.grace) + LAST_WORDS,
@@ -119,13 +117,47 @@ def _pod(order: Order, shape: PodShape, delivery: Delivery) -> dict[str, Any]:
         tolerations=parts.tolerations(shape.tolerations),
         affinity=shape.affinity,
         imagePullSecrets=[{"name": name} for name in shape.image_pull_secrets],
-        initContainers=_others(order, shape, shape.init_containers),
-        containers=[_worker(order, shape, delivery), *_others(order, shape, shape.sidecars)],
+        initContainers=init_containers,
+        containers=[*containers, *_others(order, shape, shape.sidecars)],
         volumes=[*parts.volumes(shape.volumes), *delivery.volumes],
     )
 
 
-def _worker(order: Order, shape: PodShape, delivery: Delivery) -> dict[str, Any]:
+def _for_worker(order: Order) -> Order:
+    """What reads an image's files need not know what the image was given."""
+    return order if order.container is None else msgspec.structs.replace(order, inputs={})
+
+
+def _has_worker(order: Order) -> bool:
+    """Whether anything of ours is in its pod."""
+    return order.container is None or bool(order.container.outputs)
+
+
+Containers = list[dict[str, Any]]
+
+
+def _containers(order: Order, shape: PodShape, delivery: Delivery) -> tuple[Containers, Containers, PodShape]:
+    """Those before, the one that works, and the shape that all else of the pod follows."""
+    spec = order.container
+    if spec is None:
+        return _others(order, shape, shape.init_containers), [_worker(order, _with_image(order, shape), delivery)], shape
+    own = images.shape_of(spec, shape)
+    before = _others(order, own, own.init_containers)
+    if not spec.outputs:
+        return before, [images.container(order, spec, own, WORKER)], own
+    collector = images.collector_shape(order, spec, own, shape.image)
+    return [*before, images.container(order, spec, own, images.OWN)], [_worker(order, collector, delivery, images.COLLECT)], own
+
+
+def _with_image(order: Order, shape: PodShape) -> PodShape:
+    if shape.image is None:
+        raise LaunchRefused(
+            f"there is no image for {order.job}: set KLASSD_IMAGE, or give the job or node one with pod=Pod(image=...)"
+        )
+    return shape
+
+
+def _worker(order: Order, shape: PodShape, delivery: Delivery, command: Sequence[str] = COMMAND) -> dict[str, Any]:
     own = [*delivery.variables, {"name": "KLASSD_TERMINATION_LOG", "value": TERMINATION_LOG}]
     if order.service is not None:
         own.append({"name": "KLASSD_POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}})
@@ -133,7 +165,7 @@ def _worker(order: Order, shape: PodShape, delivery: Delivery) -> dict[str, Any]
         name=WORKER,
         image=shape.image,
         imagePullPolicy=shape.image_pull_policy,
-        command=list(COMMAND),
+        command=list(command),
         env=[*parts.variables(shape.env), *own],
         envFrom=parts.sources(shape.env_from),
         resources=parts.resources(shape.resources),

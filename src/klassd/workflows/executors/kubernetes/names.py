@@ -17,9 +17,14 @@ INSTANCE = "app.kubernetes.io/instance"
 DOMAIN = "klassd.dev"
 RUN, EXECUTION, NODE, JOB = (f"{DOMAIN}/{name}" for name in ("run", "execution", "node", "job"))
 STOPPED = f"{DOMAIN}/stopped"  # annotation of a Job that a scheduler has stopped: why
-ON_REQUEST, TOO_LATE = "on request", "start deadline"
+ON_REQUEST, TOO_LATE, TIMED_OUT = "on request", "start deadline", "timeout"
 START_DEADLINE = f"{DOMAIN}/start-deadline"  # annotation: seconds that its pod may take to start
 CLAIM, REQUIRED = f"{DOMAIN}/start-claim", "required"  # annotation: its pods ask for the start before they run anything
+CONTAINER = (
+    f"{DOMAIN}/container"  # annotation of an execution that is an image, not ours: whether its files are read afterwards
+)
+ALONE, COLLECTED = "alone", "collected"
+TIMEOUT = f"{DOMAIN}/timeout"  # annotation: seconds that an image may run, which has nobody in its pod to watch over it
 NONCE = f"{DOMAIN}/nonce"  # of the frames in the pod's console: a scheduler that takes over knows them by it
 
 

@@ -10,8 +10,10 @@ from typing import Any
 
 import msgspec
 
+from klassd.workflows.executors.kubernetes.images import OWN
 from klassd.workflows.executors.kubernetes.manifest import WORKER
-from klassd.workflows.executors.kubernetes.names import CLAIM, REQUIRED, STOPPED, TOO_LATE
+from klassd.workflows.executors.kubernetes.names import ALONE, CLAIM, COLLECTED, CONTAINER, REQUIRED, STOPPED, TOO_LATE
+from klassd.workflows.executors.kubernetes.timestamps import seconds as timestamp
 from klassd.workflows.model.execution import Exit
 from klassd.workflows.model.states import Cause
 from klassd.workflows.quantities import amount, sides
@@ -68,11 +70,43 @@ def seen(job: Mapping[str, Any] | None, pod: Mapping[str, Any] | None) -> Seen:
 
 
 def _state(pod: Mapping[str, Any]) -> Mapping[str, Any]:
-    for status in pod["status"].get("containerStatuses") or ():
-        if status["name"] == WORKER:
-            state: Mapping[str, Any] = status.get("state") or {}
-            return state
+    """Of the container that works; of an image whose files are read, that of ours once the image has ended well."""
+    state = _state_of(pod, own_name(pod))
+    if not collecting(pod):
+        return state
+    ours = _state_of(pod, WORKER)
+    over = ours.get("terminated") or pod["status"].get("phase") == "Failed"
+    return ours if over else {"running": {"startedAt": state["terminated"].get("startedAt")}}
+
+
+def _state_of(pod: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    for kind in ("containerStatuses", "initContainerStatuses"):
+        for status in pod["status"].get(kind) or ():
+            if status["name"] == name:
+                state: Mapping[str, Any] = status.get("state") or {}
+                return state
     return {}
+
+
+def own_name(item: Mapping[str, Any] | None, otherwise: str = WORKER) -> str:
+    """The container whose end is the execution's and whose console it is; ``otherwise`` where that is a worker of ours."""
+    kind = None if item is None else (item["metadata"].get("annotations") or {}).get(CONTAINER)
+    return OWN if kind == COLLECTED else WORKER if kind == ALONE else otherwise
+
+
+def collecting(pod: Mapping[str, Any] | None) -> bool:
+    """Its image has ended well, and its files are read, or were."""
+    if pod is None or own_name(pod) != OWN:
+        return False
+    ended = _state_of(pod, OWN).get("terminated") or {"exitCode": None}
+    return ended.get("exitCode") == 0 and not ended.get("signal")
+
+
+def began(pod: Mapping[str, Any] | None) -> float | None:
+    """When the container that works was started."""
+    state = _state_of(pod, own_name(pod)) if pod is not None else {}
+    at = (state.get("running") or state.get("terminated") or {}).get("startedAt")
+    return timestamp(at) if at else None
 
 
 def unrun(pod: Mapping[str, Any]) -> bool:
@@ -151,7 +185,8 @@ def _never_ran(job: Mapping[str, Any] | None, pod: Mapping[str, Any]) -> Exit:
             message = f"its init container {status['name']!r} failed with exit code {code} ({terminated.get('reason')})"
             return Exit(reason=Cause.EXIT, message=message, exit_code=code)
     cause, message = next(_unseen_causes(job, pod), (Cause.LOST, _pod_message(pod)))
-    return Exit(reason=cause, message=message if message == LATE else f"it never started: {message}".rstrip(": "))
+    what = "it succeeded, but its files were not read" if collecting(pod) else "it never started"
+    return Exit(reason=cause, message=message if message == LATE else f"{what}: {message}".rstrip(": "))
 
 
 def _refused(job: Mapping[str, Any] | None) -> Exit | None:
@@ -220,7 +255,7 @@ def _pod_message(pod: Mapping[str, Any]) -> str:
 def _memory(pod: Mapping[str, Any]) -> str:
     """Request and limit that our container has, whoever gave them to it; "" without a limit."""
     for container in pod["spec"]["containers"]:
-        if container["name"] == WORKER:
+        if container["name"] == own_name(pod):
             resources = container.get("resources") or {}
             limit = (resources.get("limits") or {}).get("memory")
             request = (resources.get("requests") or {}).get("memory") or limit

@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from klassd.workflows.executors.kubernetes.phases import epoch
 from klassd.workflows.executors.kubernetes.seen import alive, condition
+from klassd.workflows.executors.kubernetes.timestamps import seconds
 
 OVERDUE = 60.0  # seconds after the end of its grace that a pod may still be there: kubelets are slow, and clocks differ
 
@@ -56,8 +56,3 @@ def explanation(pods: Iterable[Pod], since: float) -> str:
     nodes = ", ".join(sorted({str(pod["spec"].get("nodeName")) for pod in pods if alive(pod)}))
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(since))
     return f"whether it still runs is unknown: its node {nodes} has not answered since {at} UTC"
-
-
-def seconds(timestamp: str) -> float:
-    """Of an object that has it for certain."""
-    return epoch(timestamp) or 0.0

@@ -259,12 +259,16 @@ def _job(item: Object) -> Object:
 def _pod(item: Object) -> Object:
     status, spec = item.get("status") or {}, item["spec"]
     parts = ("phase", "reason", "message", "conditions", "containerStatuses", "initContainerStatuses")
-    limits = [{"name": each["name"], "resources": each.get("resources") or {}} for each in spec["containers"]]
+    limits = [{"name": each["name"], "resources": each.get("resources") or {}} for each in _containers(spec)]
     return {
         "metadata": _metadata(item),
         "spec": {"containers": limits, "nodeName": spec.get("nodeName")},
         "status": {name: status[name] for name in parts if name in status},
     }
+
+
+def _containers(spec: Object) -> Iterable[Object]:
+    return [*(spec.get("initContainers") or ()), *spec["containers"]]
 
 
 def _metadata(item: Object) -> Object:
