@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import cluster_jobs
 import pytest
 from cluster_help import Cluster
-from test_cluster_runs import Runs
+from cluster_runs import Runs
 
 from klassd.workflows.client import RunView
-
-
-@pytest.fixture
-def runs(cluster: Cluster, tmp_path: Path) -> Iterator[Runs]:
-    found = Runs(cluster, tmp_path)
-    yield found
-    found.close()
 
 
 def of(view: RunView, name: str) -> Any:

@@ -28,6 +28,7 @@ from klassd.workflows.executors.kubernetes.describe import commands, look
 from klassd.workflows.executors.kubernetes.guard import guard
 from klassd.workflows.executors.kubernetes.image_follower import follower_class
 from klassd.workflows.executors.kubernetes.manifest import Rendered, render
+from klassd.workflows.executors.kubernetes.readiness import is_asked, with_readiness
 from klassd.workflows.executors.kubernetes.refusals import launch_error
 from klassd.workflows.executors.kubernetes.settings import KubernetesSettings, from_settings
 from klassd.workflows.executors.kubernetes.sight import unknown_since
@@ -136,7 +137,8 @@ class KubernetesExecutor:
                 yield [Finished(exit=Exit(reason=Cause.LOST, message="it is done and forgotten"), at=time.time())]
                 return
             async with self._guarded(known, execution_id):
-                async for batch in follower_class(known)(api, known, self._asking, execution_id, cursor, seq, line).told():
+                told = follower_class(known)(api, known, self._asking, execution_id, cursor, seq, line).told()
+                async for batch in with_readiness(known, told) if is_asked(known) else told:
                     yield batch
         except ApiError as error:
             raise Unavailable(str(error)) from error

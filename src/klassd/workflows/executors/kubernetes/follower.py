@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 
 import msgspec
@@ -52,7 +52,7 @@ class Follower:
         self._complained = False
         self._unknown = Unknown(since=None)
 
-    async def told(self) -> AsyncIterator[Sequence[Told]]:
+    async def told(self) -> AsyncGenerator[Sequence[Told], None]:
         while True:
             changed, state = self._known.changed, await self._state()
             if news := await self._course.news(self._known.last):

@@ -57,7 +57,8 @@ def _metadata(order: Order, shape: PodShape, settings: KubernetesSettings, *, cl
         annotations=names.full_names(order)
         | _start_deadline(order, settings)
         | images.described(order)
-        | ({names.CLAIM: names.REQUIRED} if claims else {}),
+        | ({names.CLAIM: names.REQUIRED} if claims else {})
+        | ({names.ASKED: str(order.service.port)} if order.service and parts.readiness(order.service) else {}),
     )
 
 
@@ -169,6 +170,7 @@ def _worker(order: Order, shape: PodShape, delivery: Delivery, command: Sequence
         env=[*parts.variables(shape.env), *own],
         envFrom=parts.sources(shape.env_from),
         resources=parts.resources(shape.resources),
+        readinessProbe=parts.readiness(order.service),
         volumeMounts=[*parts.mounts(shape.mounts), *delivery.mounts],
         securityContext=parts.container_security(shape.security),
         terminationMessagePath=TERMINATION_LOG,

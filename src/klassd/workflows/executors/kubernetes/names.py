@@ -25,6 +25,7 @@ CONTAINER = (
 )
 ALONE, COLLECTED = "alone", "collected"
 TIMEOUT = f"{DOMAIN}/timeout"  # annotation: seconds that an image may run, which has nobody in its pod to watch over it
+ASKED = f"{DOMAIN}/readiness"  # annotation: the port that the kubelet asks whether it can be used
 NONCE = f"{DOMAIN}/nonce"  # of the frames in the pod's console: a scheduler that takes over knows them by it
 
 

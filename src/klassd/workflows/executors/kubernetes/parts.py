@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from klassd.workflows.options import Needs
+from klassd.workflows.options import Needs, Service
 from klassd.workflows.order import Order
 from klassd.workflows.pod_shape import (
     Claim,
@@ -163,3 +163,13 @@ def _toleration(toleration: Toleration) -> dict[str, Any]:
         effect=toleration.effect,
         tolerationSeconds=toleration.seconds,
     )
+
+
+def readiness(service: Service | None) -> dict[str, Any] | None:
+    """How the kubelet asks a service whether it can be used, where it does not say so itself."""
+    if service is None or service.ready == "signal" or not service.port:
+        return None
+    asked: dict[str, Any] = {"tcpSocket": {"port": service.port}}
+    if service.ready == "http":
+        asked = {"httpGet": {"path": service.path, "port": service.port}}
+    return {**asked, "periodSeconds": 1, "timeoutSeconds": 2}

@@ -258,7 +258,7 @@ def _job(item: Object) -> Object:
 
 def _pod(item: Object) -> Object:
     status, spec = item.get("status") or {}, item["spec"]
-    parts = ("phase", "reason", "message", "conditions", "containerStatuses", "initContainerStatuses")
+    parts = ("phase", "reason", "message", "conditions", "containerStatuses", "initContainerStatuses", "podIP")
     limits = [{"name": each["name"], "resources": each.get("resources") or {}} for each in _containers(spec)]
     return {
         "metadata": _metadata(item),
