@@ -28,3 +28,7 @@ def test_a_scheduler_that_ends_by_itself_while_all_are_closed_holds_nobody_up() 
 
 def test_nobody_takes_the_place_of_a_crashed_scheduler_once_all_are_to_end() -> None:
     assert not simulate(11426, steps=60, claims=False).violations
+
+
+def test_the_rest_of_what_a_service_has_said_is_read_though_it_has_nothing_to_add() -> None:
+    assert not simulate(111, steps=1000).violations

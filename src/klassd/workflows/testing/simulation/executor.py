@@ -187,7 +187,8 @@ class Following:
             return [self._sight(job)]
         batch = [] if job.dark else self._portion(job)
         if not batch and (job.dark or not job.ended):
-            await self._news(job)
+            if job.dark or self._heard == len(job.console.frames):  # else the rest of it is there already
+                await self._news(job)
             return []
         if fault == "follow.cut_unheard":
             raise ConnectionError(f"the log of {self._id} was cut off")
