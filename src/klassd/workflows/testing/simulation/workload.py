@@ -51,9 +51,9 @@ def _options(rng: Random) -> Options:
         queue=rng.choice(QUEUES),
         priority=rng.choice((0, 0, 5)),
     )
-    luck = Random(repr(drawn))
-    retry = msgspec.structs.replace(drawn.retry, infrastructure=luck.choice((0, 1, 2)))
-    return msgspec.structs.replace(drawn, retry=retry, lost_after=luck.choice((None, None, 3.0, 20.0)))
+    if (lost_after := Random(repr(drawn)).choice((None, None, 3.0, 20.0))) is None:
+        return drawn
+    return msgspec.structs.replace(drawn, lost_after=lost_after, retry=msgspec.structs.replace(drawn.retry, infrastructure=1))
 
 
 class Workload:
