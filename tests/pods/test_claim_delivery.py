@@ -61,6 +61,12 @@ def test_such_a_pod_passes_the_restricted_standard() -> None:
     assert violations(template(None, CALLBACK, claim=SECRET)) == []
 
 
+@pytest.mark.parametrize(("own", "patience"), [(None, 120.0), (7.0, 7.0)])
+def test_it_asks_no_longer_than_its_start_deadline_or_that_of_the_executor(own: float | None, patience: float) -> None:
+    found = variables(worker(None, CALLBACK | {"start_deadline": "2m"}, claim=SECRET, start_deadline=own))
+    assert msgspec.json.decode(found["KLASSD_ORDER"])["start_deadline"] == patience
+
+
 @pytest.mark.parametrize(("settings", "claim"), [({}, SECRET), (CALLBACK, "")])
 def test_without_an_address_or_a_secret_nothing_is_asked(settings: dict[str, Any], claim: str) -> None:
     assert rendered(None, settings, claim=claim) == rendered()

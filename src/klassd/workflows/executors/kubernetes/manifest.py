@@ -41,7 +41,8 @@ def render(order: Order, settings: KubernetesSettings) -> Rendered:
     url = settings.claim_url(order.execution_id) if order.claim and order.container is None else None
     metadata = _metadata(order, shape, settings, claims=url is not None)
     claim = hand_over_claim(order.claim, url, metadata)
-    delivery = both(deliver(_for_worker(order), metadata), claim) if _has_worker(order) else Delivery([])
+    told = _patient(order, settings) if url else _for_worker(order)
+    delivery = both(deliver(told, metadata), claim) if _has_worker(order) else Delivery([])
     unpatched = _template(order, shape, metadata, delivery)
     template = reduce(overlaid, [patch for patch in shape.patches if isinstance(patch, dict)], unpatched)
     if problems := list(limits.problems(template, unpatched, settings.allow)):
@@ -60,6 +61,12 @@ def _metadata(order: Order, shape: PodShape, settings: KubernetesSettings, *, cl
         | ({names.CLAIM: names.REQUIRED} if claims else {})
         | ({names.ASKED: str(order.service.port)} if order.service and parts.readiness(order.service) else {}),
     )
+
+
+def _patient(order: Order, settings: KubernetesSettings) -> Order:
+    """A worker that waits for an answer to its claim is given up no later than one that waits for its image."""
+    own = settings.start_seconds
+    return order if order.start_deadline is not None or own is None else msgspec.structs.replace(order, start_deadline=own)
 
 
 def _start_deadline(order: Order, settings: KubernetesSettings) -> dict[str, str]:
