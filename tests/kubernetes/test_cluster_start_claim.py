@@ -20,7 +20,7 @@ from typing import Any
 import cluster_jobs
 import pytest
 from cluster_help import Cluster
-from test_cluster_outcomes import alive
+from test_cluster_outcomes import alive, came_to, ours, told
 from test_cluster_runs import Runs
 
 from klassd.workflows.client import Client, RunView
@@ -196,6 +196,13 @@ def test_a_pod_that_finds_no_scheduler_waits_for_one(claims: Claims, cluster: Cl
     view = claims.finished(run_id)
     assert (view.run.status, view.run.output) == (RunStatus.SUCCEEDED, 3), view.run.error
     assert len(cluster.pods(execution.id)) == 1
+
+
+def test_a_pod_that_never_hears_from_a_scheduler_ends_unrun_and_may_be_tried_again(cluster: Cluster) -> None:
+    heard = told(cluster, ours("Steps", claim="secret", start_deadline=0.1), callback="http://127.0.0.1:1")
+    found = came_to(heard)
+    assert (found.cause, found.retry, found.infrastructure) == (Cause.START_DEADLINE, True, True)
+    assert "NoScheduler: no answer from http://127.0.0.1:1/" in str(found.message) and heard.started == 0
 
 
 @pytest.mark.fault("A5", "E23")
