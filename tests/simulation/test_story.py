@@ -11,9 +11,13 @@ def test_a_seed_in_which_nothing_is_wrong_has_no_story() -> None:
     assert shrink(0, steps=100) is None
 
 
+def _first_seed_that_breaks(rule: str) -> int:
+    return next(seed for seed in range(500) if [each.rule for each in simulate(seed, steps=1000).violations] == [rule])
+
+
 def test_a_double_start_is_told_in_at_most_forty_events_that_end_with_it() -> None:
     with MUTANTS["nobody_claims_a_start"]():
-        shrunk = shrink(6, steps=1000, tries=30)
+        shrunk = shrink(_first_seed_that_breaks("started once"), steps=1000, tries=30)
         assert shrunk is not None
         again = shrunk.course.run()
     whole = str(shrunk).splitlines()
