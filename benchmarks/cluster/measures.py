@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from benchmarks.cluster.fake import fake_cluster
 from benchmarks.cluster.jobs import Clock, Stuck, Talk, Trivial, fan_out, line
 from benchmarks.cluster.session import Session, session
 from klassd.workflows.model.run import execution_id
@@ -19,6 +20,7 @@ Figures = dict[str, float]
 
 AT_ONCE = 16  # requests for bare Jobs under way at once, as many as the executor has
 WINDOW = 30.0  # seconds in which requests are counted
+LONG_LEASE = "600"  # seconds: outlasts the launch of all, so that no order expires in their queue
 CALM = 5.0  # seconds without a request after which things are taken for steady
 
 
@@ -167,6 +169,27 @@ async def queued(scale: float) -> Figures:
         }
 
 
+async def live(scale: float) -> Figures:
+    """Pods that run and say nothing but that they live, on the fake API of the tests: no machine is needed for each."""
+    count = max(10, int(2000 * scale))
+    with fake_cluster() as kubeconfig:
+        async with session(kubeconfig, "none:1", KLASSD_CONCURRENCY=str(count), KLASSD_LEASE=LONG_LEASE) as here:
+            began = time.time()
+            ids = await here.client.enqueue_many(Trivial(number=number) for number in range(count))
+            running = await here.seen.until(*(execution_id(each, 0, 0, 1) for each in ids), what="running") - began
+            await _calm(here)
+            before, cpu = await here.requests(), here.cpu()
+            await asyncio.sleep(WINDOW)
+            asked = sum((await here.requests()).values()) - sum(before.values())
+            return {
+                "live_pods": float(count),
+                "live_running_s": running,
+                "live_requests_per_s": asked / WINDOW,
+                "live_cores": (here.cpu() - cpu) / WINDOW,
+                "live_mib": here.resident(),
+            }
+
+
 async def _calm(here: Session) -> None:
     """Until no request was made for a while; or for as long as things may take, so that what never calms is counted."""
     last, since, began = -1, time.time(), time.time()
@@ -189,4 +212,5 @@ ALL: dict[str, Callable[[float], Awaitable[Figures]]] = {
     "hundred": hundred,
     "console": console,
     "queued": queued,
+    "live": live,
 }

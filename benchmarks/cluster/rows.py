@@ -76,4 +76,14 @@ SECTIONS: Sections = [
             ("memory of the scheduler", "{:.0f} MiB", figure("queued_mib"), "", None),
         ],
     ),
+    (
+        "Pods that run and say nothing, on a fake API",
+        [
+            ("pods", "{:,.0f}", figure("live_pods"), "", None),
+            ("running within", "{:.1f} s", figure("live_running_s"), "", None),
+            ("requests meanwhile", "{:.2f} /s", figure("live_requests_per_s"), f"<= {FEW} /s", at_most(FEW)),
+            ("CPU of the scheduler meanwhile", "{:.3f} cores", figure("live_cores"), "<= 0.5 cores", at_most(0.5)),
+            ("memory of the scheduler", "{:.0f} MiB", figure("live_mib"), "", None),
+        ],
+    ),
 ]

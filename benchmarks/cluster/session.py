@@ -75,9 +75,9 @@ class Session:
 
 
 @asynccontextmanager
-async def session(**more: str) -> AsyncIterator[Session]:
-    """``more``: what the scheduler finds in its environment besides."""
-    kubeconfig, image = _named("KLASSD_TEST_KUBECONFIG"), _named("KLASSD_TEST_IMAGE")
+async def session(kubeconfig: str = "", image: str = "", **more: str) -> AsyncIterator[Session]:
+    """On the cluster of the environment unless another is given. ``more``: what the scheduler finds in its own besides."""
+    kubeconfig, image = kubeconfig or _named("KLASSD_TEST_KUBECONFIG"), image or _named("KLASSD_TEST_IMAGE")
     namespace = f"klassd-bench-{SystemIds().token()[:8]}"
     settings = KubernetesSettings(kubeconfig=kubeconfig, namespace=namespace, image=image)
     api = connect(settings)

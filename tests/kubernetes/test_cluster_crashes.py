@@ -9,6 +9,7 @@ import pytest
 from cluster_runs import Runs
 
 from klassd.workflows.client import RunView
+from klassd.workflows.model.logs import LogLine
 
 # The step, and what of the catalogue it shows.
 STEPS = {
@@ -32,10 +33,11 @@ def test_a_scheduler_killed_at_a_step_costs_no_pod_and_no_line(runs: Runs, step:
     runs.start()
     view = runs.finished(run_id)
     assert view.run.status == "succeeded", view.run.error
-    assert console(runs, view) == [f"1: line {line}" for line in range(50)]
+    assert [line.text for line in lines(runs, view)] == [f"1: line {number}" for number in range(50)]
     _one_pod_reaped(runs, view)
 
 
+@pytest.mark.fault("E12")
 @pytest.mark.parametrize("step", marked({"before:stop": "A11", "after:stop": "A11"}))
 def test_a_scheduler_killed_at_a_stop_leaves_nothing_running(runs: Runs, step: str) -> None:
     scheduler = runs.start(KLASSD_CRASH_AT=step)
@@ -46,13 +48,16 @@ def test_a_scheduler_killed_at_a_stop_leaves_nothing_running(runs: Runs, step: s
     runs.start()
     view = runs.finished(run_id)
     assert view.run.status == "cancelled"
-    assert console(runs, view) == ["sleeping", "woken"]
+    said, last = lines(runs, view)
+    assert said.text == "sleeping"
+    assert last.text == "woken" or last.missing == 1  # Kubernetes removes a pod that it ended, with what nobody had read of it
     _one_pod_reaped(runs, view)
 
 
-def console(runs: Runs, view: RunView) -> list[str]:
+def lines(runs: Runs, view: RunView) -> list[LogLine]:
     (execution,) = view.nodes[0].executions
-    return [line.text for line in runs.ask(lambda client: client.log(execution.id))]
+    found: list[LogLine] = runs.ask(lambda client: client.log(execution.id))
+    return found
 
 
 def _one_pod_reaped(runs: Runs, view: RunView) -> None:

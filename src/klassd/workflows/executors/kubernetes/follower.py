@@ -165,8 +165,8 @@ class Follower:
 
     async def _read(self, *, follow: bool) -> AsyncIterator[Sequence[Told]]:
         self._console.reopen()
-        log = self._api.log(self._known.first, self._source(), since=self._since.partition("#")[0], follow=follow)
-        async with aclosing(gathered(log, SPACING, LARGE)) as portions:
+        lines = self._api.log(self._known.first, self._source(), since=self._since.partition("#")[0], follow=follow)
+        async with aclosing(gathered(lines, SPACING, LARGE)) as portions:
             async for portion in portions:
                 self._known.heard = time.time()
                 for frame, at in self._console.feed(portion):
