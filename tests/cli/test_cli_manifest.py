@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -47,6 +48,15 @@ def test_a_configuration_goes_along_as_a_config_map_and_may_name_the_app(klassd:
     mounts = container(items)["volumeMounts"]
     assert {"name": "config", "mountPath": "/srv/klassd.toml", "subPath": "klassd.toml", "readOnly": True} in mounts
     assert container(items)["workingDir"] == "/srv"
+
+
+def test_without_the_extra_it_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "klassd.workflows.deploy.writing", raising=False)
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    assert main(["manifest", "shop:app", *IMAGE]) == 2
+    assert "needs yaml, which is not installed\n  pip install 'klassd-workflows[kubernetes]'" in capsys.readouterr().err
 
 
 def container(items: list[dict[str, Any]]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import tomllib
 from argparse import Namespace
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from klassd.workflows.cli.document import emit
@@ -34,9 +33,13 @@ def command(args: Namespace) -> int:
 
 
 def _must_have_extra() -> None:
-    for name in ("httpx2", "lightkube", "yaml"):
-        if find_spec(name) is None:
-            raise Problem(f"klassd manifest needs {name}, which is not installed", "pip install 'klassd-workflows[kubernetes]'")
+    try:
+        import klassd.workflows.deploy.manifest
+        import klassd.workflows.deploy.writing  # noqa: F401
+    except ImportError as error:
+        raise Problem(
+            f"klassd manifest needs {error.name}, which is not installed", "pip install 'klassd-workflows[kubernetes]'"
+        ) from error
 
 
 def _installation(args: Namespace) -> Installation:
