@@ -78,8 +78,8 @@ def _here(execution: Execution, why: str) -> str:
 
 
 def lines(execution: Execution, outside: Outside, paint: Paint, width: int, asked: bool) -> Iterator[str]:
-    """What it says of one execution, events as a table: all of them where they were ``asked`` for, else the latest of each kind
-    of what went wrong."""
+    """What it says of one execution, events as a table: all of them where they were ``asked`` for, else what went wrong, each
+    once."""
     if outside.problem:
         yield from (paint(line, DIM) for line in hanging(f"{'events':<{NAMES}}", f"not to be had: {outside.problem}", width))
     described = outside.description
@@ -87,7 +87,7 @@ def lines(execution: Execution, outside: Outside, paint: Paint, width: int, aske
         return
     if described.state and (asked or not execution.status.final):
         yield f"{'now':<{NAMES}}{described.state}"
-    warnings = {each.reason: each for each in described.events if each.warning}
+    warnings = {each.message: each for each in described.events if each.warning}
     for number, event in enumerate(list(described.events if asked else warnings.values())[-EVENTS:]):
         yield from _event("events" if number == 0 else "", event, paint, width, 10 if asked else 5)
 
