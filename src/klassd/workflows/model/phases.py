@@ -14,11 +14,9 @@ class Phases(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     scheduled: float | None = None  # its pod was given a node
     initialized: float | None = None  # its init containers have ended
     pulled: float | None = None  # its image was there
-    container: float | None = None  # its container was started
-    process: float | None = None  # the worker's process began, where it has one for itself
-    imported: float | None = (
-        None  # its code was imported, and its run began; of a job forked from a template nobody waits for it
-    )
+    process: float | None = None  # the worker's process was made, where it has one for itself
+    container: float | None = None  # its container was started, as Kubernetes noted it
+    imported: float | None = None  # its code was imported, and its run began; None: it was forked with its code
     first_line: float | None = None  # of its console
     returned: float | None = None  # its run came back, or raised
 
