@@ -1,0 +1,60 @@
+"""Workflows with images in plain tests: nothing runs the image, so the test says what comes of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from klassd.workflows import Container, FileOutput, Retry, Workflow
+from klassd.workflows.errors import ContainerFailed
+from klassd.workflows.testing import run_job, run_workflow
+
+ROWS = {"rows": FileOutput("/out/rows.json"), "name": FileOutput("/out/name", default="none", format="text")}
+
+
+def flow(**options: Any) -> Workflow:
+    found = Workflow("images")
+    first = found.add("first", Container("importer", args=["--all"], outputs=ROWS, **options))
+    each = found.map(
+        "each", lambda row: Container("sum", args=[row], outputs={"sum": FileOutput("/o/s")}), over=first.output["rows"]
+    )
+    found.returns([first.output, each.outputs("sum")])
+    return found
+
+
+def test_the_test_says_which_files_an_image_leaves_and_others_have_their_defaults() -> None:
+    stubs = {"first": {"rows": [1, 2]}, "each": lambda container, ctx: {"sum": container.args[0] * 10}}
+    result = run_workflow(flow(), stubs=stubs)
+    assert result.succeeded and result.output == [{"rows": [1, 2], "name": "none"}, [10, 20]]
+
+
+def test_a_file_that_the_test_leaves_out_and_that_has_no_default_fails_it_as_the_real_one_would() -> None:
+    result = run_workflow(flow(), stubs={"first": {}, "each": {}})
+    (attempt,) = result.nodes["first"].executions
+    assert attempt.cause == "output" and "there is no file /out/rows.json" in str(attempt.error)
+
+
+def test_an_image_that_nobody_stands_in_for_says_how_to() -> None:
+    result = run_workflow(flow(), stubs={"each": {}})
+    assert "node 'first' runs the image importer, which a test cannot" in str(result.error)
+    assert "stubs={'first': {'name': 'none', 'rows': 0}}" in str(result.error)
+    assert "which a test cannot" in str(run_job(Container("importer")).error)
+
+
+def test_an_output_it_does_not_have_is_a_mistake_of_the_test() -> None:
+    result = run_workflow(flow(), stubs={"first": {"raws": 1}, "each": {}})
+    assert "gives the output 'raws'; its file outputs are 'name', 'rows'" in str(result.error)
+
+
+@pytest.mark.parametrize("code", [3, 137])
+def test_exit_codes_are_scripted_as_failures_and_retried_as_ever(code: int) -> None:
+    def fails_once(container: Any, ctx: Any) -> dict[str, Any]:
+        if ctx.attempt == 1:
+            raise ContainerFailed(f"exit code {code}", exit_code=code)
+        return {"rows": []}
+
+    result = run_workflow(flow(retry=Retry(1)), stubs={"first": fails_once, "each": {}})
+    first, second = result.nodes["first"].executions
+    assert (first.cause, first.error) == ("exit", f"exit code {code}")
+    assert second.output == {"rows": [], "name": "none"} and result.succeeded
