@@ -27,7 +27,7 @@ async def watch(storage: Storage, faults: Faults, request: Request, resource: st
             lines, ended = await _batch(queue, min(left, faults.bookmarks), request, resource, namespace)
             if faults.mute:
                 await asyncio.Event().wait()
-            if not lines and query.get("allowWatchBookmarks") == "true":
+            if not lines and not ended and query.get("allowWatchBookmarks") == "true":
                 lines = [_bookmark(storage, resource)]
             yield b"".join(faults.distort(lines) if faults.distort else lines)
             if ended:

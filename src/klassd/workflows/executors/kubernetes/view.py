@@ -110,6 +110,12 @@ class Known:
         """The pods that were refused the start, beside the one that is followed."""
         return [name for name, pod in self.pods.items() if name != self.first and unrun(pod)]
 
+    def latest(self, path: str, name: str) -> Object | None:
+        """What was heard last of one of its objects."""
+        if path == JOBS:
+            return self.job
+        return self.pods.get(name) or (self.last if name == self.first else None)
+
     def drop_pod(self, pod: Object) -> None:
         name = pod["metadata"]["name"]
         self.pods.pop(name, None)
@@ -206,7 +212,7 @@ class View:
         items, version = await self._api.list(path, self._selector)
         present = set()
         for item in items:
-            self._put(path, item)
+            self._put(path, item, listed=True)
             present.add(item["metadata"]["uid"])
         for gone_item in [item for item in self._all(path) if item["metadata"]["uid"] not in present]:
             self._drop(path, gone_item)
@@ -218,9 +224,12 @@ class View:
             return [known.job for known in self._known.values() if known.job is not None]
         return [pod for known in self._known.values() for pod in known.pods.values()]
 
-    def _put(self, path: str, item: Object) -> None:
+    def _put(self, path: str, item: Object, *, listed: bool = False) -> None:
+        """``listed``: it is what is there now, whatever was said before."""
         execution_id = _execution(item)
         known = self._known.setdefault(execution_id, Known())
+        if not listed and _outdated(item, known.latest(path, item["metadata"]["name"])):
+            return
         if path == JOBS:
             known.job = _job(item)
         else:
@@ -250,6 +259,14 @@ def _execution(item: Object) -> str:
     return str((metadata.get("annotations") or {}).get(EXECUTION) or metadata["labels"][EXECUTION])
 
 
+def _outdated(item: Object, latest: Object | None) -> bool:
+    """An answer and a watch may overtake each other. Versions are said to be opaque: what are no numbers is not compared."""
+    if latest is None or latest["metadata"]["uid"] != item["metadata"]["uid"]:
+        return False
+    one, other = (str(each["metadata"].get("resourceVersion", "")) for each in (item, latest))
+    return one.isdecimal() and other.isdecimal() and int(one) < int(other)
+
+
 def _job(item: Object) -> Object:
     spec, status = item["spec"], item.get("status") or {}
     kept = {name: spec[name] for name in ("suspend", "parallelism", "ttlSecondsAfterFinished") if name in spec}
@@ -275,6 +292,6 @@ def _metadata(item: Object) -> Object:
     metadata = item["metadata"]
     return {
         name: metadata[name]
-        for name in ("name", "uid", "annotations", "creationTimestamp", "deletionTimestamp")
+        for name in ("name", "uid", "resourceVersion", "annotations", "creationTimestamp", "deletionTimestamp")
         if name in metadata
     }
