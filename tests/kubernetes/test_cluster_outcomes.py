@@ -143,25 +143,6 @@ def test_a_pod_deleted_by_hand_is_not_silently_replaced(cluster: Cluster) -> Non
     cluster.until(lambda: not [pod for pod in cluster.pods(wanted.execution_id) if alive(pod)], "the end of all its pods")
 
 
-@pytest.mark.fault("E14", "E21")
-def test_a_pod_removed_by_force_is_lost_at_once_and_not_replaced(cluster: Cluster) -> None:
-    wanted = ours("Sleeper")
-
-    def remove() -> None:
-        (pod,) = cluster.pods(wanted.execution_id)
-        cluster.delete(f"/api/v1/namespaces/{{}}/pods/{pod['metadata']['name']}", gracePeriodSeconds=0)
-
-    heard = sleeping(cluster, wanted, remove)
-    found = came_to(heard)
-    told = {
-        Cause.LOST: "nobody saw how it ended",
-        Cause.EVICTED: "not by a scheduler",
-    }  # the latter where its kubelet spoke last
-    assert found.cause in told and found.retry and told[found.cause] in str(found.message)
-    assert heard.started == 1
-    cluster.until(lambda: not [pod for pod in cluster.pods(wanted.execution_id) if alive(pod)], "the end of all its pods")
-
-
 @pytest.mark.fault("E20")
 @pytest.mark.parametrize("policy", ["Background", "Foreground"])
 def test_a_job_deleted_by_hand_is_told_once_its_pod_is_dead(cluster: Cluster, policy: str) -> None:
