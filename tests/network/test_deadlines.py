@@ -37,6 +37,14 @@ CLIENTS = {
         read="executors.kubernetes.api:ANSWER",
         total="executors.kubernetes.api:TOTAL",
     ),
+    "executors.kubernetes.plugin": Deadlines(
+        connect="executors.kubernetes.plugin:PATIENCE",
+        read="executors.kubernetes.plugin:PATIENCE",
+        total="executors.kubernetes.plugin:PATIENCE",
+    ),
+    "worker.serving": Deadlines(
+        connect="worker.serving:PATIENCE", read="worker.serving:PATIENCE", total="worker.serving:PATIENCE"
+    ),
     "worker.start_claim": Deadlines(
         connect="worker.start_claim:CONNECT", read="worker.start_claim:ANSWER", total="worker.start_claim:WAIT"
     ),

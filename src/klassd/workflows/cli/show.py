@@ -191,6 +191,8 @@ class Page:
             parts.append(value_text(execution.output, self._width - 24) if execution.output is not None else "")
         elif execution.status.final:
             parts.append(self._paint(cause_text(execution), RED if execution.status == "failed" else DIM))
+        elif execution.waiting and execution.started_at is not None:  # that nobody can see it; before, its node tells what for
+            parts.append(self._paint(one_line(harmless(execution.waiting, colours=False)), DIM))
         parts.append(self._paint(memory_text(execution), DIM))
         return "  ".join(part for part in parts if part)
 

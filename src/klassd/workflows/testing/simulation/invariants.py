@@ -157,7 +157,7 @@ class Invariants:
 
     def _is_alive(self, execution_id: str) -> bool:
         job = self._cluster.jobs.get(execution_id)
-        return job is not None and not job.ended
+        return job is not None and not job.ended and not job.excused  # one that was given up holds no place any more
 
     def _bounded(self, process: SimProcess, concurrency: int) -> None:
         launched = [each for each in self.launched.get(process.name, {}).values() if each[0].service is None]
@@ -443,7 +443,7 @@ class Invariants:
 
 def _given_up(row: Execution, job: SimJob) -> bool:
     """Nobody heard what became of it after that."""
-    return job.excused and row.cause is Cause.LOST
+    return job.excused and row.cause in (Cause.LOST, Cause.STOPPED)
 
 
 def _is_of(text: str, produced: str, job: SimJob) -> bool:
