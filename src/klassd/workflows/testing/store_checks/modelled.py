@@ -168,7 +168,7 @@ class Claim:
             ]
 
         def expect(model: Model) -> list[Any]:
-            return [(m.run, m.run.name.encode(), m.executions) for m in self._taken(model, now)]
+            return [(m.run, m.run.name.encode(), dict(m.executions)) for m in self._taken(model, now)]
 
         return Step(call, expect)
 
