@@ -13,7 +13,9 @@ import httpx2
 import pytest
 from cluster_help import Cluster
 from lightkube.config.kubeconfig import KubeConfig
+from lightkube.core.exceptions import ConfigError
 
+from klassd.workflows.executors.kubernetes import plugin
 from klassd.workflows.executors.kubernetes.api import JOBS, Api, Unavailable, connect
 from klassd.workflows.executors.kubernetes.plugin import PluginAuth
 from klassd.workflows.executors.kubernetes.settings import KubernetesSettings
@@ -125,6 +127,20 @@ def test_a_plug_in_that_does_not_help_is_told_with_its_name_and_reason(
     place.plugin(body)
     with pytest.raises(Unavailable, match=f"exec plug-in '{how.get('command', './plugin')}' failed: .*{words}"):
         asked(place.auth(**how))
+
+
+def test_a_plug_in_that_hangs_has_its_time_even_where_another_program_of_it_holds_on(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugin, "PATIENCE", 1.0)
+    place.plugin("import subprocess; subprocess.run(['sleep', '600'])")
+
+    async def main() -> None:
+        async with asyncio.timeout(60):
+            await anext(place.auth().async_auth_flow(httpx2.Request("GET", "https://api")))
+
+    with pytest.raises(ConfigError, match="it said nothing within 1 s"):
+        asyncio.run(main())
 
 
 def test_a_real_cluster_takes_the_token_of_a_plug_in(cluster: Cluster, place: Place) -> None:

@@ -7,7 +7,9 @@ token is about to run out.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import signal
 import time
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -87,13 +89,14 @@ class PluginAuth(httpx2.Auth):
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
         )
         try:
             out, complaint = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+        except BaseException:
+            _kill_all(process.pid)
+            await process.wait()
+            raise
         if process.returncode:
             lines = complaint.decode(errors="replace").strip().splitlines()
             raise _trouble(self._plugin.command, f"exit code {process.returncode}: {lines[-1] if lines else 'no word why'}")
@@ -113,6 +116,12 @@ class PluginAuth(httpx2.Auth):
         told = {"server": cluster.server, "certificate-authority-data": cluster.certificate_auth_data}
         spec = {"interactive": False, "cluster": {name: value for name, value in told.items() if value}}
         return {"apiVersion": self._plugin.apiVersion, "kind": "ExecCredential", "spec": spec}
+
+
+def _kill_all(leader: int) -> None:
+    """A plug-in is often a script around another program, which holds the pipes when the script alone is killed."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)
 
 
 def _trouble(name: str, what: str) -> ConfigError:
