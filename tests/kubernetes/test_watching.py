@@ -53,7 +53,8 @@ class Broken(Api):
 async def watched(api: Broken) -> View:
     found = View(api, "")
     found.start()
-    await api.over.wait()
+    async with asyncio.timeout(10):
+        await api.over.wait()
     await asyncio.sleep(0)
     await found.close()
     return found
@@ -112,3 +113,32 @@ def test_what_is_gone_and_followed_by_nobody_takes_no_memory() -> None:
         assert len(await watched(api)) == 0
 
     asyncio.run(scenario())
+
+
+def strange() -> dict[str, Any]:
+    """Somebody else's, with our label, and no name of an execution."""
+    return {"metadata": {"name": "s", "uid": "s", "resourceVersion": "6", "labels": {}}, "spec": {}, "status": {}}
+
+
+def test_an_event_that_nobody_understands_is_reported_and_the_watch_goes_on_with_a_new_list(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scenario() -> None:
+        api = Broken([("ADDED", strange())], [("ADDED", pod("Running", 7))], [])
+        found = await watched(api)
+        assert api.versions == ["list 1", "list 2", "7"]
+        assert found.find(ID)
+
+    asyncio.run(scenario())
+    assert "pods: watching again in 0 s after an error of ours" in caplog.text and "KeyError" in caplog.text
+
+
+def test_an_object_that_nobody_understands_hides_no_other_of_its_list(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        api = Broken([])
+        api.pods = [strange(), pod("Running", 7)]
+        found = await watched(api)
+        assert found.find(ID)
+
+    asyncio.run(scenario())
+    assert "pods: s is left out" in caplog.text

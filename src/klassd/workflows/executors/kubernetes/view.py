@@ -188,36 +188,34 @@ class View:
         version = ""
         while True:
             try:
-                if not version:
-                    version = await self._list(path)
+                version = version or await self._list(path)
                 async for kind, item in self._api.watch(path, self._selector, version):
                     version = item["metadata"]["resourceVersion"]
                     if kind == "DELETED":
                         self._drop(path, item)
                     elif kind != "BOOKMARK":
                         self._put(path, item)
-            except ApiError as error:
+            except Exception as error:  # whatever it is: without its watch, a scheduler sees nothing ever again
                 version = ""
-                if error.status == 410:
-                    await asyncio.sleep(SHORT)
-                else:
-                    log.warning("%s cannot be watched: %s", path.rpartition("/")[2], error)
-                    await asyncio.sleep(RETRY)
-            except Unavailable as error:
-                log.warning("%s: watching again in %g s: %s", path.rpartition("/")[2], RETRY, error)
-                version = ""
-                await asyncio.sleep(RETRY)
+                await asyncio.sleep(_reported(path, error))
 
     async def _list(self, path: str) -> str:
         items, version = await self._api.list(path, self._selector)
         present = set()
         for item in items:
-            self._put(path, item, listed=True)
             present.add(item["metadata"]["uid"])
+            self._put_listed(path, item)
         for gone_item in [item for item in self._all(path) if item["metadata"]["uid"] not in present]:
             self._drop(path, gone_item)
         self._synced[path].set()
         return version
+
+    def _put_listed(self, path: str, item: Object) -> None:
+        """One that nobody understands must not hide all the others."""
+        try:
+            self._put(path, item, listed=True)
+        except Exception:
+            log.exception("%s: %s is left out", _kind(path), item["metadata"].get("name"))
 
     def _all(self, path: str) -> list[Object]:
         if path == JOBS:
@@ -252,6 +250,23 @@ class View:
         known = self._known.get(execution_id)
         if known is not None and known.empty and execution_id not in self._held:
             del self._known[execution_id]
+
+
+def _reported(path: str, error: Exception) -> float:
+    """How many seconds later to list again."""
+    if isinstance(error, ApiError) and error.status == 410:
+        return SHORT
+    if isinstance(error, ApiError):
+        log.warning("%s cannot be watched: %s", _kind(path), error)
+    elif isinstance(error, Unavailable):
+        log.warning("%s: watching again in %g s: %s", _kind(path), RETRY, error)
+    else:
+        log.error("%s: watching again in %g s after an error of ours", _kind(path), RETRY, exc_info=error)
+    return RETRY
+
+
+def _kind(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _execution(item: Object) -> str:
