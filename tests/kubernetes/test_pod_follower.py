@@ -138,3 +138,36 @@ def test_a_pod_that_appears_while_others_ask_is_seen_at_once() -> None:
         return asyncio.get_running_loop().time()
 
     assert run_virtual(check()) == pytest.approx(PODLESS + 1)
+
+
+class Ahead(Late):
+    """The Job's failure is known already, and its pod only to whoever asks."""
+
+    def __init__(self, known: Known) -> None:
+        super().__init__(LINE + b"2026-01-02T03:04:05.000000001Z " + END)
+        self._known = known
+
+    async def list(self, path: str, selector: str) -> tuple[list[dict[str, Any]], str]:
+        pod = ended().last
+        assert pod is not None
+        asyncio.get_running_loop().call_later(1.0, self._show, pod)
+        return [dict(pod)], "1"
+
+    def _show(self, pod: Any) -> None:
+        self._known.put_pod(pod)
+        self._known.tell()
+
+
+def test_a_job_that_failed_before_its_pod_was_seen_is_not_lost_while_the_pod_is_there() -> None:
+    """Its sidecar failed, and the watch of Jobs was quicker."""
+    failed = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}
+    known = podless()
+    metadata = {"name": "j", "uid": "j", "annotations": {NONCE: KEY}}
+    known.job = {"metadata": metadata, "spec": {"parallelism": 1}, "status": {"conditions": [failed]}}
+
+    async def check() -> None:
+        batches = [batch async for batch in Follower(Ahead(known), known, Turns(0.0), ID, "", 0, 1).told()]
+        last = batches[-1][-1]
+        assert isinstance(last, Finished) and last.end and last.end.result == "success"
+
+    run_virtual(check())

@@ -88,6 +88,10 @@ class Follower:
 
     async def _state(self) -> Seen:
         state = self._known.seen
+        if self._known.last is not None:
+            return state
+        if state.exit is not None and await self._listed():
+            return Seen() if self._known.last is None else self._known.seen
         if state.exit is None and self._stopped_unborn() and await self._surely_unborn():
             return Seen(exit=gone(self._known.job, None, self._said))
         return state
@@ -123,10 +127,14 @@ class Follower:
         return known.last is None and (known.job is None or known.job["spec"].get("parallelism") == 0)
 
     async def _surely_unborn(self) -> bool:
-        """The watches of Jobs and of pods do not keep step, and the Job's controller may be a moment behind: so ask."""
+        """The Job's controller may be a moment behind."""
         await asyncio.sleep(SETTLE)
+        return not await self._listed() and self._stopped_unborn()
+
+    async def _listed(self) -> bool:
+        """Whether it has a pod. The watches of Jobs and of pods do not keep step, so ask."""
         pods, _ = await self._api.list(PODS, f"{EXECUTION}={label_value(self._execution_id)}")
-        return not pods and self._stopped_unborn()
+        return bool(pods)
 
     # -- a node that does not answer ----------------------------------------------------------------------------
 
