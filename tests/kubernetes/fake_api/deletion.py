@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,6 +59,7 @@ class Garbage:
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
+        self._emptying: set[str] = set()  # namespaces that will be looked at next
         storage.listeners.append(self._changed)
 
     def _changed(self, change: Change) -> None:
@@ -66,7 +68,7 @@ class Garbage:
         elif change.resource == "jobs" and change.item["metadata"].get("deletionTimestamp"):
             self._ending(change.item)
         elif change.resource == "namespaces" and change.item["metadata"].get("deletionTimestamp"):
-            self._emptied(change.item["metadata"]["name"])
+            self._empty_soon(change.item["metadata"]["name"])
 
     def _gone(self, item: Item, namespace: str) -> None:
         for resource in DEPENDENTS:
@@ -78,7 +80,7 @@ class Garbage:
                 self._ending(owner)
         place = self._storage.find("namespaces", "", namespace)
         if place and place["metadata"].get("deletionTimestamp"):
-            self._emptied(namespace)
+            self._empty_soon(namespace)
 
     def _ending(self, job: Item) -> None:
         """A Job that waits for its dependents to go, or to be let go."""
@@ -95,7 +97,14 @@ class Garbage:
                 self._edit("pods", pod, lambda item: item["metadata"].pop("ownerReferences", None))
             self._release(job, ORPHAN)
 
-    def _emptied(self, namespace: str) -> None:
+    def _empty_soon(self, namespace: str) -> None:
+        """Once for all that has gone by then."""
+        if namespace not in self._emptying:
+            self._emptying.add(namespace)
+            asyncio.get_running_loop().call_soon(self._empty, namespace)
+
+    def _empty(self, namespace: str) -> None:
+        self._emptying.discard(namespace)
         for resource in CONTENT:
             for item in self._storage.all(resource, namespace):
                 self._delete(resource, item)

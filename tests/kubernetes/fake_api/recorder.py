@@ -9,8 +9,8 @@ from fake_api.storage import Item, Storage
 def record(storage: Storage, of: Item, kind: str, reason: str, message: str, by: str) -> None:
     """The same said again counts up."""
     metadata = of["metadata"]
-    for event in storage.all("events", metadata["namespace"]):
-        if event["involvedObject"]["uid"] == metadata["uid"] and (event["reason"], event["message"]) == (reason, message):
+    for event in storage.owned("events", of):
+        if (event["reason"], event["message"]) == (reason, message):
             storage.change("events", metadata["namespace"], event["metadata"]["name"], _again)
             return
     said = {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import functools
 import itertools
 import json
 import uuid
@@ -19,6 +20,7 @@ from fake_api.clock import stamp
 from fake_api.refused import Refused
 
 Item = dict[str, Any]
+Key = tuple[str, str]  # namespace, name
 REMEMBERED = 20_000  # changes that a watch may begin behind
 KINDS = {
     "jobs": ("batch/v1", "Job"),
@@ -43,7 +45,7 @@ class Change:
     namespace: str
     item: Item
 
-    @property
+    @functools.cached_property
     def line(self) -> bytes:
         return json.dumps({"type": self.kind, "object": self.item}).encode() + b"\n"
 
@@ -53,7 +55,10 @@ class Storage:
         self.version = 1000
         self.oldest = 0  # version behind which a watch may begin
         self.listeners: list[Callable[[Change], None]] = []
-        self._items: dict[str, dict[tuple[str, str], Item]] = {resource: {} for resource in KINDS}
+        self._items: dict[str, dict[Key, Item]] = {resource: {} for resource in KINDS}
+        self._naming: dict[
+            tuple[str, str], dict[Key, None]
+        ] = {}  # by resource and uid: what names that uid as its owner or subject
         self._changes: deque[Change] = deque()
         self._watches: set[asyncio.Queue[Change | None]] = set()
 
@@ -72,8 +77,10 @@ class Storage:
         return [item for (place, _), item in list(self._items[resource].items()) if not namespace or place == namespace]
 
     def owned(self, resource: str, owner: Item) -> list[Item]:
-        uid = owner["metadata"]["uid"]
-        return [item for item in self.all(resource, owner["metadata"].get("namespace", "")) if uid in owners(item)]
+        """For events: those about it."""
+        metadata = owner["metadata"]
+        keys = self._naming.get((resource, metadata["uid"]), ())
+        return [self._items[resource][key] for key in keys if key[0] == metadata.get("namespace", key[0])]
 
     # -- writing ------------------------------------------------------------------------------------------------
 
@@ -111,12 +118,23 @@ class Storage:
     def remove(self, resource: str, namespace: str, name: str) -> None:
         """At once, whatever holds it."""
         item = copy.deepcopy(self._items[resource].pop((namespace, name)))
+        self._list(resource, (namespace, name), _named(item), set())
         self._tell("DELETED", resource, namespace, item)
 
-    def _put(self, kind: str, resource: str, key: tuple[str, str], item: Item) -> Item:
+    def _put(self, kind: str, resource: str, key: Key, item: Item) -> Item:
+        before = self._items[resource].get(key)
+        self._list(resource, key, _named(before) if before else set(), _named(item))
         self._items[resource][key] = item
         self._tell(kind, resource, key[0], item)
         return item
+
+    def _list(self, resource: str, key: Key, before: set[str], now: set[str]) -> None:
+        for uid in before - now:
+            self._naming[resource, uid].pop(key)
+            if not self._naming[resource, uid]:
+                del self._naming[resource, uid]
+        for uid in now - before:
+            self._naming.setdefault((resource, uid), {})[key] = None
 
     def _tell(self, kind: str, resource: str, namespace: str, item: Item) -> None:
         self.version += 1
@@ -170,6 +188,10 @@ class Watch:
 
 def owners(item: Item) -> Iterator[str]:
     return (each["uid"] for each in item["metadata"].get("ownerReferences") or ())
+
+
+def _named(item: Item) -> set[str]:
+    return {*owners(item), *([item["involvedObject"]["uid"]] if "involvedObject" in item else [])}
 
 
 def merged(base: Any, patch: Any) -> Any:
