@@ -20,7 +20,6 @@ Figures = dict[str, float]
 
 AT_ONCE = 16  # requests for bare Jobs under way at once, as many as the executor has
 WINDOW = 30.0  # seconds in which requests are counted
-LONG_LEASE = "600"  # seconds: outlasts the launch of all, so that no order expires in their queue
 CALM = 5.0  # seconds without a request after which things are taken for steady
 
 
@@ -173,7 +172,7 @@ async def live(scale: float) -> Figures:
     """Pods that run and say nothing but that they live, on the fake API of the tests: no machine is needed for each."""
     count = max(10, int(2000 * scale))
     with fake_cluster() as kubeconfig:
-        async with session(kubeconfig, "none:1", KLASSD_CONCURRENCY=str(count), KLASSD_LEASE=LONG_LEASE) as here:
+        async with session(kubeconfig, "none:1", KLASSD_CONCURRENCY=str(count)) as here:
             began = time.time()
             ids = await here.client.enqueue_many(Trivial(number=number) for number in range(count))
             running = await here.seen.until(*(execution_id(each, 0, 0, 1) for each in ids), what="running") - began

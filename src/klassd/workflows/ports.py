@@ -247,6 +247,15 @@ class ClaimsStarts(Protocol):
 
 
 @runtime_checkable
+class TakesFew(Protocol):
+    """What an executor may offer besides ``Executor``, where launches share something that is slow. The others wait in the
+    engine, which gives each order its expiry when it is its turn."""
+
+    @property
+    def launches_at_once(self) -> int: ...
+
+
+@runtime_checkable
 class LeavesBehind(Protocol):
     """What an executor may offer besides ``Executor``, where what it has of an execution outlives a scheduler that was killed
     between storing the outcome and ``reap``."""

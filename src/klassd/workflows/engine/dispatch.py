@@ -1,7 +1,8 @@
 """Which waiting execution may start next: slots, caps per queue, priority, then a fair share for each run, then age.
 
 Two steps, so that a free slot never waits for the disk: the dispatcher lets an execution be recorded as starting, a little
-ahead of the slots where executions end quickly; the gate lets it be launched.
+ahead of the slots where executions end quickly; the gate lets it be launched. A third where the executor takes few launches at
+once: those behind it have a slot, and no order yet that could grow old.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ import asyncio
 import heapq
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Generic, TypeVar
+
+from klassd.workflows.ports import Executor, TakesFew
 
 T = TypeVar("T")
 
@@ -131,3 +135,8 @@ class Gate:
             if not turn.done():
                 self._free -= 1
                 turn.set_result(None)
+
+
+def launching(executor: Executor) -> AbstractAsyncContextManager[object]:
+    """Within it, a launch has its turn."""
+    return asyncio.Semaphore(executor.launches_at_once) if isinstance(executor, TakesFew) else nullcontext()

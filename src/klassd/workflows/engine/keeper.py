@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -68,6 +69,7 @@ class Deps:
     lease: Lease
     dispatcher: Dispatcher[tuple[Keeper, Live]]
     gate: Gate
+    launching: AbstractAsyncContextManager[object]  # what the executor takes at once
     call: Callable[[str, dict[str, Any]], object]
     config: dict[str, Any]
     resources: Mapping[str, Needs]  # by job; stronger than what the code asks for
@@ -365,11 +367,12 @@ class Keeper:
         if live.node.options.start_deadline is not None:
             self._spawn(self._watch_start(live, live.node.options.start_deadline), live.id)
         while True:
-            await self._deps.lease.held()
             try:
-                mark("before:launch")
-                await self._deps.executor.launch(self._with_expiry(order))
-                mark("after:launch")
+                async with self._deps.launching:
+                    await self._deps.lease.held()
+                    mark("before:launch")
+                    await self._deps.executor.launch(self._with_expiry(order))
+                    mark("after:launch")
                 return None
             except LaunchRefused as error:
                 return Finished(exit=Exit(reason=Cause.LAUNCH, message=str(error)), at=self._deps.clock.now())

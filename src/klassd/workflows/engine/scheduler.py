@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from klassd.workflows.crashes import mark
-from klassd.workflows.engine.dispatch import Dispatcher, Gate
+from klassd.workflows.engine.dispatch import Dispatcher, Gate, launching
 from klassd.workflows.engine.keeper import Deps, Keeper, Live
 from klassd.workflows.engine.lease import Lease
 from klassd.workflows.engine.pipeline import Pipeline
@@ -91,6 +91,7 @@ class Scheduler:
             lease=self._lease,
             dispatcher=self._dispatcher,
             gate=Gate(executor.concurrency),
+            launching=launching(executor),
             call=call,
             config=config or {},
             resources=resources or {},

@@ -44,7 +44,7 @@ from klassd.workflows.system import SystemClock
 
 log = logging.getLogger("klassd.workflows")
 
-CREATING = 16  # requests for new Jobs under way at once
+CREATING = 16  # launches under way at once: each is a request or more
 ASKING = 0.25  # seconds between two questions why a Job has no pod, for all of them: a full quota may leave a thousand so
 
 
@@ -58,7 +58,7 @@ class KubernetesExecutor:
     def __init__(self, settings: KubernetesSettings | None = None) -> None:
         self._settings = settings or KubernetesSettings()
         self._clock = SystemClock()
-        self._creating, self._asking = asyncio.Semaphore(CREATING), Turns(ASKING)
+        self._asking = Turns(ASKING)
         self._api: Api | None = None
         self._view: View | None = None
         self._place = ""
@@ -77,6 +77,10 @@ class KubernetesExecutor:
     @property
     def concurrency(self) -> int:
         return self._settings.concurrency
+
+    @property
+    def launches_at_once(self) -> int:
+        return CREATING
 
     @property
     def claims_starts(self) -> bool:
@@ -102,14 +106,13 @@ class KubernetesExecutor:
     async def launch(self, order: Order) -> None:
         api, view = self._parts
         rendered = render(order, self._settings)
-        async with self._creating:
-            if order.expires is not None and self._clock.monotonic() >= order.expires:
-                raise LaunchDelayed(f"the order for {order.execution_id} has expired: nothing was started")
-            job = await self._create(api, rendered)
-            view.put_job(job)
-            mark("inside:launch")
-            for each in rendered.objects:
-                await _ensure(api, each, job)
+        if order.expires is not None and self._clock.monotonic() >= order.expires:
+            raise LaunchDelayed(f"the order for {order.execution_id} has expired: nothing was started")
+        job = await self._create(api, rendered)
+        view.put_job(job)
+        mark("inside:launch")
+        for each in rendered.objects:
+            await _ensure(api, each, job)
 
     async def _create(self, api: Api, rendered: Rendered) -> Mapping[str, Any]:
         """The Job, ours or the one that stands there already: whoever launched it, it is the same execution."""
