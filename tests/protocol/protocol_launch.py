@@ -2,10 +2,10 @@
 
     take the run -> commit STARTING -> send the order -> follow -> store the outcome -> reap
 
-Each branch below is one step between two awaits of ``engine/keeper.py`` or ``engine/scheduler.py``. Time is not counted: a
-lease runs out when it pleases, an order expires when it pleases, but no order is good for longer than the lease it was sent
-under (what ``protocol_lease.py`` shows with clocks). Where the job really runs is the executor's part: ``protocol_local.py``,
-``protocol_pods.py``.
+Each branch below is one step between two awaits of the engine's keeper (with its launcher, listener and stopper) or of its
+scheduler. Time is not counted: a lease runs out when it pleases, an order expires when it pleases, but no order is good for
+longer than the lease it was sent under (what ``protocol_lease.py`` shows with clocks). Where the job really runs is the
+executor's part: ``protocol_local.py``, ``protocol_pods.py``.
 
 There is no second attempt here, and none is needed: it is decided in the transaction that makes this one final, so attempts
 cannot overlap if nothing of an execution runs, or can start, once it is final.

@@ -9,10 +9,12 @@ from typing import Any
 
 import msgspec
 
-from klassd.workflows.engine import keeper as keepers
+from klassd.workflows.engine import ends, launcher, listener, stopper
 from klassd.workflows.engine.dispatch import Dispatcher, Gate
-from klassd.workflows.engine.keeper import Keeper, Live
+from klassd.workflows.engine.keeper import Keeper
+from klassd.workflows.engine.keeping import Keeping
 from klassd.workflows.engine.lease import Lease
+from klassd.workflows.engine.live import Live
 from klassd.workflows.engine.pipeline import Effect, Pipeline
 from klassd.workflows.engine.scheduler import Scheduler
 from klassd.workflows.errors import LaunchDelayed, LaunchRefused, StoreError
@@ -174,14 +176,14 @@ def a_run_that_was_lost_is_kept(self: Keeper) -> None:
     return None
 
 
-def without_expiry(self: Keeper, order: Order) -> Order:
+def without_expiry(keeper: Keeping, order: Order) -> Order:
     return order
 
 
 @contextmanager
 def orders_do_not_expire() -> Iterator[None]:
     """In a cluster that forgets soon: where it remembers for longer than a message may be under way, that alone would do."""
-    with replaced(cluster, "TTL", SHORT_MEMORY), replaced(Keeper, "_with_expiry", without_expiry):
+    with replaced(cluster, "TTL", SHORT_MEMORY), replaced(launcher, "with_expiry", without_expiry):
         yield
 
 
@@ -226,13 +228,13 @@ def commits_overtake_each_other(self: Pipeline) -> None:
     self._spawner.spawn(self._flush(), "flush")
 
 
-@mutant(Keeper, "_finish")
+@mutant(Keeper, "finish")
 def the_executor_forgets_before_the_end_is_stored(self: Keeper, live: Live, finished: Finished, *rest: Any) -> None:
-    self._reap(live)
+    stopper.reap(self, live)
     FINISH(self, live, finished, *rest)
 
 
-FINISH = Keeper._finish
+FINISH = Keeper.finish
 
 
 # -- launching ----------------------------------------------------------------------------------------------------------
@@ -261,14 +263,14 @@ def a_claim_whose_answer_was_lost_is_refused(
 CLAIM_START = MemoryData.claim_start
 
 
-@mutant(keepers, "armed")
+@mutant(launcher, "armed")
 async def only_the_latest_owners_secret_counts(
     order: Order, patch: ExecutionPatch, known: tuple[str, ...], *rest: Any
 ) -> Order:
     return await ARMED(order, patch, (), *rest)
 
 
-@mutant(keepers, "armed")
+@mutant(launcher, "armed")
 async def a_secret_is_handed_out_before_its_hash_is_stored(
     order: Order, patch: ExecutionPatch, known: tuple[str, ...], epoch: int, ids: Ids, pipeline: Pipeline
 ) -> Order:
@@ -278,27 +280,27 @@ async def a_secret_is_handed_out_before_its_hash_is_stored(
     return msgspec.structs.replace(order, claim=token)
 
 
-ARMED = keepers.armed
+ARMED = launcher.armed
 
 
-@mutant(Keeper, "_launch")
-async def a_cancelled_launch_of_an_earlier_owner_is_taken_for_none(self: Keeper, live: Live) -> Finished | None:
+@mutant(launcher, "launch")
+async def a_cancelled_launch_of_an_earlier_owner_is_taken_for_none(keeper: Keeping, live: Live) -> Finished | None:
     if live.stop_requested:
         return Finished(exit=Exit(reason=Cause.STOPPED, message="stopped before it started"))
-    return await LAUNCH(self, live)
+    return await LAUNCH(keeper, live)
 
 
-@mutant(Keeper, "_launch")
-async def a_launch_without_an_answer_is_taken_for_none(self: Keeper, live: Live) -> Finished | None:
+@mutant(launcher, "launch")
+async def a_launch_without_an_answer_is_taken_for_none(keeper: Keeping, live: Live) -> Finished | None:
     try:
-        await self._deps.lease.held()
-        await self._deps.executor.launch(self._with_expiry(self._order(live)))
+        await keeper.deps.lease.held()
+        await keeper.deps.executor.launch(launcher.with_expiry(keeper, launcher.order_of(keeper, live)))
     except (OSError, LaunchDelayed, LaunchRefused) as error:
         return Finished(exit=Exit(reason=Cause.LAUNCH, message=str(error)))
     return None
 
 
-LAUNCH = Keeper._launch
+LAUNCH = launcher.launch
 
 
 @mutant(Keeper, "_spawn_attempt")
@@ -335,37 +337,37 @@ MUTANTS["max_parallel_is_not_looked_at"] = lambda: replaced(NodeState, "cap", pr
 # -- following ----------------------------------------------------------------------------------------------------------
 
 
-@mutant(Keeper, "_follow")
-async def a_log_that_is_cut_off_is_taken_for_a_death(self: Keeper, live: Live, resumed: bool) -> None:
-    cursor = await self._deps.store.log_cursor(live.id) if resumed else ("", 0, 1)
+@mutant(listener, "follow")
+async def a_log_that_is_cut_off_is_taken_for_a_death(keeper: Keeping, live: Live, resumed: bool) -> None:
+    cursor = await keeper.deps.store.log_cursor(live.id) if resumed else ("", 0, 1)
     try:
-        async for batch in self._deps.executor.follow(live.id, *cursor):
-            self._heard(live, batch)
+        async for batch in keeper.deps.executor.follow(live.id, *cursor):
+            listener.heard(keeper, live, batch)
     except OSError:
-        self._finish(live, Finished(exit=Exit(reason=Cause.LOST)))
+        keeper.finish(live, Finished(exit=Exit(reason=Cause.LOST)))
 
 
-@mutant(Keeper, "_follow")
-async def a_store_that_is_away_fails_the_run_that_is_taken_over(self: Keeper, live: Live, resumed: bool) -> None:
-    while self._current(live):
-        cursor = await self._deps.store.log_cursor(live.id) if resumed else ("", 0, 1)
+@mutant(listener, "follow")
+async def a_store_that_is_away_fails_the_run_that_is_taken_over(keeper: Keeping, live: Live, resumed: bool) -> None:
+    while keeper.current(live):
+        cursor = await keeper.deps.store.log_cursor(live.id) if resumed else ("", 0, 1)
         try:
-            async for batch in self._deps.executor.follow(live.id, *cursor):
-                self._heard(live, batch)
+            async for batch in keeper.deps.executor.follow(live.id, *cursor):
+                listener.heard(keeper, live, batch)
         except OSError:
-            await self.pipeline.flushed()
-            await self._deps.clock.sleep(1.0)
+            await keeper.pipeline.flushed()
+            await keeper.deps.clock.sleep(1.0)
         resumed = True
 
 
-@mutant(Keeper, "_follow")
-async def a_console_is_read_from_its_beginning_again(self: Keeper, live: Live, resumed: bool) -> None:
-    while self._current(live):
+@mutant(listener, "follow")
+async def a_console_is_read_from_its_beginning_again(keeper: Keeping, live: Live, resumed: bool) -> None:
+    while keeper.current(live):
         try:
-            async for batch in self._deps.executor.follow(live.id, "", 0, 1):
-                self._heard(live, batch)
+            async for batch in keeper.deps.executor.follow(live.id, "", 0, 1):
+                listener.heard(keeper, live, batch)
         except OSError:
-            await self._deps.clock.sleep(1.0)
+            await keeper.deps.clock.sleep(1.0)
 
 
 @mutant(Telling, "_mark_gap")
@@ -376,38 +378,40 @@ def missing_lines_are_not_marked(self: Telling, seq: int, until: int) -> None:
 # -- ends ---------------------------------------------------------------------------------------------------------------
 
 
-@mutant(keepers, "_is_late")
+@mutant(ends, "is_late")
 def a_job_stopped_for_starting_late_is_told_as_stopped_on_request(live: Live, finished: Finished) -> bool:
     return live.late and live.started_at is None
 
 
 @mutant(lifecycle, "verdict")
-def a_success_whose_outputs_were_not_stored_is_a_success(finished: Finished, stop_requested: bool) -> lifecycle.Verdict:
+def a_success_whose_outputs_were_not_stored_is_a_success(
+    finished: Finished, stop_requested: bool, **more: bool
+) -> lifecycle.Verdict:
     if finished.end is not None and finished.end.result == "success":
         finished = msgspec.structs.replace(finished, end=msgspec.structs.replace(finished.end, stored=True))
-    return VERDICT(finished, stop_requested)
+    return VERDICT(finished, stop_requested, **more)
 
 
 VERDICT = lifecycle.verdict
 
 
-@mutant(Keeper, "_insist_on_stop")
-async def a_stop_is_asked_for_once(self: Keeper, live: Live, grace: float | None = None) -> None:
+@mutant(stopper, "insist")
+async def a_stop_is_asked_for_once(keeper: Keeping, live: Live, grace: float | None = None) -> None:
     await live.launched.wait()
-    if self._current(live):
-        await self._until_answered("stop", live, lambda: self._deps.executor.stop(live.id, live.node.options.grace))
+    if keeper.current(live):
+        await stopper.until_answered(keeper, "stop", live, lambda: keeper.deps.executor.stop(live.id, live.node.options.grace))
 
 
-@mutant(Keeper, "_until_answered")
-async def what_had_no_answer_is_forgotten(self: Keeper, verb: str, live: Live, ask: Callable[[], Any]) -> None:
+@mutant(stopper, "until_answered")
+async def what_had_no_answer_is_forgotten(keeper: Keeping, verb: str, live: Live, ask: Callable[[], Any]) -> None:
     try:
         await ask()
     except OSError:
         return
 
 
-@mutant(Keeper, "_reap")
-def nothing_is_reaped(self: Keeper, live: Live) -> None:
+@mutant(stopper, "reap")
+def nothing_is_reaped(keeper: Keeping, live: Live) -> None:
     return None
 
 
@@ -424,12 +428,12 @@ def cancelling_stops_nothing(self: Keeper) -> None:
 # -- nodes out of sight -------------------------------------------------------------------------------------------------
 
 
-@mutant(keepers, "stays_unknown")
+@mutant(listener, "stays_unknown")
 async def what_is_out_of_sight_is_given_up_at_once(executor: Executor, *_: Any) -> bool:
     return isinstance(executor, LosesSight)
 
 
-@mutant(keepers, "stays_unknown")
+@mutant(listener, "stays_unknown")
 async def what_was_told_of_a_node_is_not_asked_anew(
     executor: Executor, clock: Clock, execution_id: str, told: Unknown, patience: float
 ) -> bool:
@@ -440,8 +444,8 @@ async def what_was_told_of_a_node_is_not_asked_anew(
 # -- services -----------------------------------------------------------------------------------------------------------
 
 
-@mutant(Keeper, "_is_ready")
-def a_service_is_ready_when_it_runs(self: Keeper, live: Live, batch: Sequence[Told]) -> TaskReady | None:
+@mutant(listener, "is_ready")
+def a_service_is_ready_when_it_runs(live: Live, batch: Sequence[Told]) -> TaskReady | None:
     if live.node.service is None or live.status is not ExecutionStatus.RUNNING:
         return None
     return TaskReady(live.task[0], live.attempt, "cluster:1")

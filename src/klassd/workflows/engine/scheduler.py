@@ -17,8 +17,10 @@ import msgspec
 
 from klassd.workflows.crashes import mark
 from klassd.workflows.engine.dispatch import Dispatcher, Gate, launching
-from klassd.workflows.engine.keeper import Deps, Keeper, Live
+from klassd.workflows.engine.keeper import Keeper
+from klassd.workflows.engine.keeping import Deps, Keeping
 from klassd.workflows.engine.lease import Lease
+from klassd.workflows.engine.live import Live
 from klassd.workflows.engine.pipeline import Pipeline
 from klassd.workflows.engine.strangers import Strangers
 from klassd.workflows.engine.unheard import unheard
@@ -72,7 +74,7 @@ class Scheduler:
         self._poll = poll
         self.owner = f"scheduler-{ids.token()[:12]}"
         self._lease = Lease(store, clock, self.owner, lease, self._let_go_of_lost)
-        self._dispatcher: Dispatcher[tuple[Keeper, Live]] = Dispatcher(executor.concurrency, queue_caps)
+        self._dispatcher: Dispatcher[tuple[Keeping, Live]] = Dispatcher(executor.concurrency, queue_caps)
         self._keepers: dict[str, Keeper] = {}
         self._definitions: OrderedDict[str, Definition] = OrderedDict()
         self._wake = Wake(store)
@@ -253,7 +255,7 @@ class Scheduler:
                 if not ours:
                     keeper.drop()
 
-    def _forget(self, keeper: Keeper) -> None:
+    def _forget(self, keeper: Keeping) -> None:
         """Unless the run has come back meanwhile and another keeps it: the old one may hear late that it was lost."""
         if self._keepers.get(keeper.run.id) is keeper:
             del self._keepers[keeper.run.id]
