@@ -20,6 +20,7 @@ from lightkube.config.kubeconfig import SingleConfig
 from lightkube.core.exceptions import ConfigError
 
 from klassd.workflows.errors import ConfigurationError
+from klassd.workflows.executors.kubernetes.handshake import Handshake
 from klassd.workflows.executors.kubernetes.plugin import PluginAuth
 from klassd.workflows.executors.kubernetes.rights import lacking
 from klassd.workflows.executors.kubernetes.settings import KubernetesSettings
@@ -143,7 +144,9 @@ class Api:
         sent = {"content-type": "application/json", **(headers or {})}
         try:
             async with asyncio.timeout(TOTAL):
-                response = await self._client.request(method, self._url(path), params=query, content=content, headers=sent)
+                response = await self._client.request(
+                    method, self._url(path), params=query, content=content, headers=sent, extensions={"trace": Handshake()}
+                )
         except (httpx2.TransportError, ConfigError, TimeoutError) as error:
             raise Unavailable(f"the Kubernetes API does not answer: {_described(error)}") from error
         _check(response.status_code, response.content, response.headers)
@@ -153,7 +156,8 @@ class Api:
     @asynccontextmanager
     async def _stream(self, path: str, query: Mapping[str, str]) -> AsyncIterator[httpx2.Response]:
         try:
-            async with self._client.stream("GET", self._url(path), params=query, timeout=STREAM) as response:
+            traced = {"trace": Handshake()}
+            async with self._client.stream("GET", self._url(path), params=query, timeout=STREAM, extensions=traced) as response:
                 if response.status_code >= 300:
                     _check(response.status_code, await response.aread(), response.headers)
                 yield response
