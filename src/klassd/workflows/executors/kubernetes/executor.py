@@ -58,7 +58,7 @@ class KubernetesExecutor:
     def __init__(self, settings: KubernetesSettings | None = None) -> None:
         self._settings = settings or KubernetesSettings()
         self._clock = SystemClock()
-        self._asking = Turns(ASKING)
+        self._creating, self._asking = asyncio.Semaphore(CREATING), Turns(ASKING)
         self._api: Api | None = None
         self._view: View | None = None
         self._place = ""
@@ -106,13 +106,14 @@ class KubernetesExecutor:
     async def launch(self, order: Order) -> None:
         api, view = self._parts
         rendered = render(order, self._settings)
-        if order.expires is not None and self._clock.monotonic() >= order.expires:
-            raise LaunchDelayed(f"the order for {order.execution_id} has expired: nothing was started")
-        job = await self._create(api, rendered)
-        view.put_job(job)
-        mark("inside:launch")
-        for each in rendered.objects:
-            await _ensure(api, each, job)
+        async with self._creating:  # the engine never has more; others who call may
+            if order.expires is not None and self._clock.monotonic() >= order.expires:
+                raise LaunchDelayed(f"the order for {order.execution_id} has expired: nothing was started")
+            job = await self._create(api, rendered)
+            view.put_job(job)
+            mark("inside:launch")
+            for each in rendered.objects:
+                await _ensure(api, each, job)
 
     async def _create(self, api: Api, rendered: Rendered) -> Mapping[str, Any]:
         """The Job, ours or the one that stands there already: whoever launched it, it is the same execution."""
