@@ -34,7 +34,9 @@ def latest(failures: Failures) -> Cause | None:
 def may_retry(policy: RetryPolicy, failures: Failures, cause: Cause | None, had: str | None = None) -> bool:
     """``failures``: all of the task so far, this one of ``cause`` among them. ``had``: the memory of this attempt."""
     grow = _growth(policy, cause)
-    if grow is not None and growth.limited(had) and not growth.room(grow, had):
+    if grow is None:
+        return spent(policy, failures, cause) <= budget(policy, failures, cause)
+    if growth.limited(had) and not growth.room(grow, had):
         return False
     return spent(policy, failures, cause) <= budget(policy, failures, cause, asks(policy, cause, had))
 
@@ -54,10 +56,11 @@ def budget(policy: RetryPolicy, failures: Failures, cause: Cause | None, asked: 
 
 def asks(policy: RetryPolicy, cause: Cause | None, had: str | None) -> str | None:
     """The memory that the attempt after this failure asks for: once it has grown, it stays. None: what the layers say."""
-    grow = _growth(policy, cause)
-    if grow is not None and had is not None and growth.limited(had):
-        return growth.grown(grow, had)
-    return had if policy.grow is not None else None
+    if policy.grow is None:
+        return None
+    if cause is Cause.OOM and had is not None and growth.limited(had):
+        return growth.grown(policy.grow, had)
+    return had
 
 
 def explained(policy: RetryPolicy, failures: Failures, verdict: Verdict, asked: str | None) -> Verdict:
@@ -91,6 +94,6 @@ def spent(policy: RetryPolicy, failures: Failures, cause: Cause | None) -> int:
 
 
 def _kind(policy: RetryPolicy, cause: Cause | None) -> Cause | str:
-    if cause is not None and (cause in policy.on or _growth(policy, cause) is not None):
+    if cause is not None and (cause in policy.on or (cause is Cause.OOM and policy.grow is not None)):
         return cause
     return "infrastructure" if cause in INFRASTRUCTURE else "times"
