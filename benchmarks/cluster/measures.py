@@ -62,6 +62,7 @@ async def _one(here: Session) -> Figures:
     job, pod, scheduled = (here.seen.at[name, what] for what in ("job", "pod", "scheduled"))
     process, imported, first = (run.output[what] for what in ("process", "imported", "run"))
     end = msgspec.json.decode(here.seen.records[name], type=End).finished_at
+    await here.seen.until(name, what="reaped")  # its last request
     return {
         "create_ms": _ms(began, job),
         "pod_ms": _ms(job, pod),

@@ -17,7 +17,7 @@ PATIENCE = 600.0  # seconds
 
 class Sights:
     """``at[name, what]``: when it was first seen that an execution has a "job", and a "pod" that is "scheduled", "running",
-    "ended". A Job of ours or a bare one: the name is in an annotation."""
+    "ended", and that it is "reaped". A Job of ours or a bare one: the name is in an annotation."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -41,9 +41,9 @@ class Sights:
             async for _, item in self._api.watch(path, "", version):
                 version = item["metadata"]["resourceVersion"]
                 if name := (item["metadata"].get("annotations") or {}).get(EXECUTION):
-                    self._note(name, item, ("job",) if path == JOBS else _shown(item))
+                    self._note(name, item, _shown_job(item) if path == JOBS else _shown(item))
 
-    def _note(self, name: str, item: Mapping[str, Any], shown: Iterator[str] | tuple[str, ...]) -> None:
+    def _note(self, name: str, item: Mapping[str, Any], shown: Iterator[str]) -> None:
         now = time.time()
         for what in shown:
             self.at.setdefault((name, what), now)
@@ -52,6 +52,12 @@ class Sights:
             if what == "ended":
                 self.records.setdefault(name, _state(item)["terminated"].get("message") or "")
         self._news.set()
+
+
+def _shown_job(job: Mapping[str, Any]) -> Iterator[str]:
+    yield "job"
+    if "ttlSecondsAfterFinished" in job["spec"]:
+        yield "reaped"
 
 
 def _shown(pod: Mapping[str, Any]) -> Iterator[str]:

@@ -27,8 +27,7 @@ def test_the_overhead_of_the_engine_on_the_cluster_is_measured(cluster: Cluster,
     assert "over the bare API" in done.stdout
     figures = json.loads(told.read_text())["figures"]
     assert figures["whole_ms"] > figures["create_ms"] > 0
-    assert figures["requests create jobs"] == figures["requests log pods"] == 1
-    assert figures["requests patch jobs"] <= 1  # what is reaped last may be so after the count
+    assert figures["requests create jobs"] == figures["requests log pods"] == figures["requests patch jobs"] == 1
 
 
 @pytest.mark.parametrize(
