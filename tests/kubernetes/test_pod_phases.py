@@ -10,8 +10,10 @@ import pytest
 from klassd.workflows.executors.kubernetes.api import Api, ApiError
 from klassd.workflows.executors.kubernetes.course import Course
 from klassd.workflows.executors.kubernetes.describe import commands, description
-from klassd.workflows.executors.kubernetes.phases import epoch, event_time, located, phases
+from klassd.workflows.executors.kubernetes.names import COLLECTED, CONTAINER
+from klassd.workflows.executors.kubernetes.phases import event_time, located, phases
 from klassd.workflows.executors.kubernetes.settings import KubernetesSettings
+from klassd.workflows.executors.kubernetes.timestamps import epoch
 from klassd.workflows.model.execution import Located, Reached
 from klassd.workflows.model.phases import Phases
 
@@ -35,6 +37,13 @@ def pod(state: dict[str, Any] | None = None, *conditions: dict[str, Any], node: 
     return {"metadata": {"name": "p-x1", "uid": "u"}, "spec": spec, "status": status}
 
 
+def of_image(shown: Any) -> Any:
+    shown["metadata"]["annotations"] = {CONTAINER: COLLECTED}
+    ended = {"terminated": {"exitCode": 0, "startedAt": since(58), "finishedAt": since(59)}}
+    shown["status"]["initContainerStatuses"] = [{"name": "container", "state": ended}]
+    return shown
+
+
 def event(reason: str, message: str = "", part: str | None = "spec.containers{worker}", **times: Any) -> dict[str, Any]:
     of = {"kind": "Pod", "name": "p-x1", **({"fieldPath": part} if part else {})}
     return {"reason": reason, "message": message, "type": "Normal", "involvedObject": of, **times}
@@ -55,6 +64,9 @@ SHAPES = [
                  id="its image is pulled; there is no init container to wait for"),
     pytest.param(pod({"waiting": {"reason": "PodInitializing"}}, SCHEDULED, INITIALIZED, **INIT), [],
                  Phases(scheduled=AT, initialized=AT + 2), id="init containers are done"),
+    pytest.param(of_image(pod(None, SCHEDULED, INITIALIZED)), [event("Pulled", part="spec.initContainers{container}",
+                 lastTimestamp=since(57))], Phases(scheduled=AT, pulled=AT + 1, container=AT + 2),
+                 id="an image whose files are read: it is the last init container"),
     pytest.param(pod(STARTED, SCHEDULED, INITIALIZED), [OLD_PULLED], Phases(scheduled=AT, pulled=AT + 2, container=AT + 3),
                  id="1.20"),
     pytest.param(pod(STARTED, *CURRENT), [NEW_PULLED], Phases(scheduled=AT, pulled=AT + 2.25, container=AT + 3), id="1.36"),

@@ -6,10 +6,11 @@ Conditions and containers tell whole seconds, on every version. Only events tell
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any
 
-from klassd.workflows.executors.kubernetes.manifest import WORKER
+from klassd.workflows.executors.kubernetes.images import OWN
+from klassd.workflows.executors.kubernetes.seen import began, own_name
+from klassd.workflows.executors.kubernetes.timestamps import epoch
 from klassd.workflows.model.phases import Phases
 
 Object = Mapping[str, Any]
@@ -26,10 +27,16 @@ def phases(pod: Object, events: Iterable[Object] = ()) -> Phases:
     """``events``: of the pod, in any order."""
     return Phases(
         scheduled=_since(pod, "PodScheduled"),
-        initialized=_since(pod, "Initialized") if pod["status"].get("initContainerStatuses") else None,
-        pulled=min((at for each in events if _is_pulled(each) and (at := event_time(each))), default=None),
-        container=_container_start(pod),
+        initialized=_initialized(pod),
+        pulled=min((at for each in events if _pulled(pod, each) and (at := event_time(each))), default=None),
+        container=began(pod),
     )
+
+
+def _initialized(pod: Object) -> float | None:
+    """Where there is an init container to wait for, and none of them is the image itself."""
+    waits = pod["status"].get("initContainerStatuses") and own_name(pod) != OWN
+    return _since(pod, "Initialized") if waits else None
 
 
 def _since(pod: Object, kind: str) -> float | None:
@@ -39,17 +46,10 @@ def _since(pod: Object, kind: str) -> float | None:
     return None
 
 
-def _container_start(pod: Object) -> float | None:
-    for status in pod["status"].get("containerStatuses") or ():
-        if status["name"] == WORKER:
-            state = status.get("state") or {}
-            return epoch((state.get("running") or state.get("terminated") or {}).get("startedAt"))
-    return None
-
-
-def _is_pulled(event: Object) -> bool:
+def _pulled(pod: Object, event: Object) -> bool:
+    name = own_name(pod)
     part = event["involvedObject"].get("fieldPath")
-    return event.get("reason") == "Pulled" and part == f"spec.containers{{{WORKER}}}"
+    return event.get("reason") == "Pulled" and part == f"spec.{'initContainers' if name == OWN else 'containers'}{{{name}}}"
 
 
 def event_time(event: Object) -> float | None:
@@ -57,11 +57,3 @@ def event_time(event: Object) -> float | None:
     series = event.get("series") or {}
     times = (series.get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"), event.get("firstTimestamp"))
     return next((at for text in times if (at := epoch(text))), None)
-
-
-def epoch(text: str | None) -> float | None:
-    """Of ``2026-01-02T03:04:05Z``, with or without a fraction. None: it says no time; the year 1970 is Kubernetes' for none."""
-    try:
-        return (datetime.fromisoformat(text).timestamp() or None) if text else None
-    except ValueError:
-        return None

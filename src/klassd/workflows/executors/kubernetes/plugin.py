@@ -20,7 +20,7 @@ from lightkube.config.kubeconfig import SingleConfig
 from lightkube.config.models import UserExec
 from lightkube.core.exceptions import ConfigError
 
-from klassd.workflows.executors.kubernetes.phases import epoch
+from klassd.workflows.executors.kubernetes.timestamps import epoch
 
 VERSIONS = tuple(f"client.authentication.k8s.io/{version}" for version in ("v1", "v1beta1", "v1alpha1"))
 PATIENCE = 30.0  # seconds that it may take: some ask a service

@@ -13,7 +13,7 @@ import msgspec
 from klassd.workflows.executors.kubernetes.images import OWN
 from klassd.workflows.executors.kubernetes.manifest import WORKER
 from klassd.workflows.executors.kubernetes.names import ALONE, CLAIM, COLLECTED, CONTAINER, REQUIRED, STOPPED, TOO_LATE
-from klassd.workflows.executors.kubernetes.timestamps import seconds as timestamp
+from klassd.workflows.executors.kubernetes.timestamps import epoch
 from klassd.workflows.model.execution import Exit
 from klassd.workflows.model.states import Cause
 from klassd.workflows.quantities import amount, sides
@@ -105,8 +105,7 @@ def collecting(pod: Mapping[str, Any] | None) -> bool:
 def began(pod: Mapping[str, Any] | None) -> float | None:
     """When the container that works was started."""
     state = _state_of(pod, own_name(pod)) if pod is not None else {}
-    at = (state.get("running") or state.get("terminated") or {}).get("startedAt")
-    return timestamp(at) if at else None
+    return epoch((state.get("running") or state.get("terminated") or {}).get("startedAt"))
 
 
 def unrun(pod: Mapping[str, Any]) -> bool:

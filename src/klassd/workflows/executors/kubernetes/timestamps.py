@@ -1,12 +1,18 @@
-"""Times as the objects of the API have them: whole seconds."""
+"""Times as the objects of the API have them, as seconds since the epoch (UTC)."""
 
 from __future__ import annotations
 
-import calendar
-import time
-
-FORM = "%Y-%m-%dT%H:%M:%SZ"
+from datetime import datetime
 
 
-def seconds(timestamp: str) -> float:
-    return float(calendar.timegm(time.strptime(timestamp, FORM)))
+def seconds(text: str) -> float:
+    """Of ``2026-01-02T03:04:05Z``, with or without a fraction. Raises ValueError where it is none."""
+    return datetime.fromisoformat(text).timestamp()
+
+
+def epoch(text: str | None) -> float | None:
+    """None: it says no time; the year 1970 is Kubernetes' for none."""
+    try:
+        return (seconds(text) or None) if text else None
+    except ValueError:
+        return None
