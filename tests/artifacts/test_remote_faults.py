@@ -231,8 +231,8 @@ def test_nothing_is_listed_to_be_found(relay: Relay, relayed: Callable[..., Remo
 
 @pytest.mark.fault("H5", "H13")
 def test_bytes_of_a_job_are_never_unpacked_or_made_into_objects() -> None:
-    """Nothing in the package unpacks archives or unpickles: what is not there cannot be misled. docker and podman hand a file over
-    in a tar only, so one module knows tar; nothing of it is unpacked there either."""
+    """Nothing in the package unpacks archives or unpickles: what is not there cannot be misled. docker and podman hand a file
+    over in a tar only, so one module knows tar; nothing of it is unpacked there either."""
     forbidden = {"pickle", "shelve", "marshal", "dill", "tarfile", "zipfile", "unpack_archive", "eval", "exec"}
     forbidden |= {"extract", "extractall"}
     root = Path(klassd.workflows.__file__).parent

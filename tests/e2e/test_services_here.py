@@ -154,13 +154,15 @@ def test_a_service_that_is_not_ready_in_time_fails_with_what_it_lacked(project: 
 
 
 def test_show_tells_what_waits_for_a_service_and_where_it_is(project: Project) -> None:
-    begun(project, "asked", go=False)
+    run_id = begun(project, "asked", go=False)
     project.until((project.path / "asked").exists, "a question")
     waiting = show(project)
     assert "● web   running: not ready yet" in waiting and "○ call  pending: waiting for web to be ready" in waiting
     project.write("healthy", "")
     project.until((project.path / "calling").exists, "the call")
     assert "● web   ready at 127.0.0.1:" in show(project)
+    project.write("go", "")
+    assert project.finished(run_id).run.status == "succeeded"
 
 
 def show(project: Project) -> str:
