@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from klassd.workflows import Http, InvalidWorkflow, Job, JobContext, Tcp, Workflow
+from klassd.workflows import Container, Http, InvalidWorkflow, Job, JobContext, Tcp, Workflow
 from klassd.workflows.errors import ConfigurationError
 from klassd.workflows.model.workflow import Node
 from klassd.workflows.options import Service
@@ -63,6 +63,11 @@ def test_its_address_its_host_and_its_port_are_data_that_makes_an_edge() -> None
 def test_an_option_that_makes_no_sense_is_refused_where_it_is_given(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         Workflow("w").service("db", Take(), **options)
+
+
+def test_an_image_is_no_service() -> None:
+    with pytest.raises(ConfigurationError, match=r"service 'db' is a Container: expected a job"):
+        Workflow("w").service("db", Container("postgres:16"), port=5432, ready=Tcp())
 
 
 def test_what_a_service_does_not_have_is_said_with_what_it_has() -> None:

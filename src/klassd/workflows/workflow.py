@@ -160,6 +160,8 @@ class Workflow:
         ``ready_within``: of its start, else it fails; None: whenever. It runs at most for its ``timeout``, else a day.
         """
         info = _info(name, job)
+        if info.container is not None:
+            raise ConfigurationError(f"service {name!r} is a Container: expected a job, whose supervisor sees when it is ready")
         service = service_of(name, ready, port, ready_within)
         self._add_spec(Spec(name, info, job, after, when, options, service=service))
         return ServiceNode(self, name)
