@@ -30,5 +30,9 @@ def test_nobody_takes_the_place_of_a_crashed_scheduler_once_all_are_to_end() -> 
     assert not simulate(11426, steps=60, claims=False).violations
 
 
+def test_a_scheduler_that_is_ending_is_not_ended_twice() -> None:
+    assert not simulate(54435, steps=60).violations
+
+
 def test_the_rest_of_what_a_service_has_said_is_read_though_it_has_nothing_to_add() -> None:
     assert not simulate(111, steps=1000).violations

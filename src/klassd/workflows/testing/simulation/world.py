@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextvars import Context
 from random import Random
 from types import MappingProxyType
@@ -39,6 +39,7 @@ class Replica:
     def __init__(self, process: SimProcess, scheduler: Scheduler) -> None:
         self.process, self.scheduler = process, scheduler
         self.closing = False
+        self.over = asyncio.Event()
 
 
 class World:
@@ -283,6 +284,7 @@ class World:
         replica.process.kill()
         self.replicas.remove(replica)
         self.invariants.died(replica.process)
+        replica.over.set()
         self.hints.watchers = [watcher for watcher in self.hints.watchers if watcher.process is not replica.process]
 
     def _pause(self, replica: Replica, seconds: float) -> None:
@@ -335,11 +337,10 @@ class World:
     async def _close(self) -> None:
         self._ending = True
         for replica in list(self.replicas):
-            if not replica.process.dead:
-                closing: Coroutine[Any, Any, None] = self._close_one(replica)
-                task = replica.process.spawn(closing, "close")
-                while not (task.done() or replica.process.dead):  # one that was asked to end before may do so meanwhile
-                    await asyncio.wait([task], timeout=1.0)
+            if not (replica.process.dead or replica.closing):  # one that was asked to end before does so by itself
+                replica.closing = True
+                replica.process.spawn(self._close_one(replica), "close")
+            await replica.over.wait()
 
 
 def _no_call(name: str, arguments: dict[str, Any]) -> object:
