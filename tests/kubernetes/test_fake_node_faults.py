@@ -80,25 +80,33 @@ def test_a_kubelet_that_restarts_is_not_noticed(fake: Fake) -> None:
 def test_of_a_pod_on_a_lost_node_nothing_is_told_until_the_node_is_back(fake: Fake) -> None:
     """It may run on: no end, no twin. Once its node is back it is told to end, and that is what is told."""
 
-    async def check() -> Heard:
+    heard, spoken = Heard(), asyncio.Event()
+
+    async def listen(executor: Executor) -> None:
+        async for batch in executor.follow(wanted.execution_id, "", 0, 1):
+            heard.told.extend(batch)
+            if heard.lines:
+                spoken.set()
+
+    async def check() -> None:
         async with opened(fake.executor()) as executor:
             await executor.launch(wanted)
-            hearing = asyncio.create_task(hear(executor, wanted.execution_id))
-            await hear_until(executor, wanted.execution_id, "line 0")
+            hearing = asyncio.create_task(listen(executor))
+            await spoken.wait()
             fake.on_node(lambda kubelet: setattr(kubelet, "lost", True))
             name = fake.pod(wanted)["metadata"]["name"]
             await asyncio.to_thread(fake.delete, f"/api/v1/namespaces/{{}}/pods/{name}")  # as a cluster does after five minutes
             await fake.happens(lambda: fake.job(wanted)["spec"]["parallelism"] == 0, "a Job that wants no twin")
             assert fake.pod(wanted)["status"]["phase"] == "Running" and not hearing.done()
             fake.on_node(lambda kubelet: kubelet.found_again())
-            return await hearing
+            await hearing
 
     wanted = an_order()
     running(fake, lines_until_stopped(1))
-    heard = run(check, 30.0)
+    run(check, 30.0)
     found = came_to(heard)
     assert (found.status, found.infrastructure) == (ExecutionStatus.FAILED, True), found
-    assert heard.started <= 1
+    assert heard.started == 1 and heard.lines == ["line 0"]
 
 
 @pytest.mark.fault("E16")
