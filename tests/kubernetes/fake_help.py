@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+import outcomes
 from cluster_help import Cluster
 from fake_api import NEW, FakeCluster, Release
 from fake_api.containers import Runtime
@@ -15,9 +17,7 @@ from fake_api.scripted import Speaker, scripted
 
 from klassd.workflows.model.execution import Waiting
 from klassd.workflows.order import Order
-from klassd.workflows.ports import Executor
-from klassd.workflows.rules.lifecycle import Verdict, verdict
-from klassd.workflows.testing.executors import Heard, hear, opened, order, run
+from klassd.workflows.testing.executors import Heard, order
 
 PATIENCE = 30.0  # seconds
 
@@ -73,24 +73,7 @@ def a_fake(release: Release = NEW, runtime: Runtime = process) -> Iterator[Fake]
             found.close()
 
 
-def told(cluster: Cluster, wanted: Order, meanwhile: Callable[[Executor], Awaitable[None]] | None = None, **said: Any) -> Heard:
-    """Launch and hear it to its end. ``meanwhile``: what happens once it is launched."""
-
-    async def check() -> Heard:
-        async with opened(cluster.executor(**said)) as executor:
-            await executor.launch(wanted)
-            hearing = asyncio.create_task(hear(executor, wanted.execution_id))
-            if meanwhile:
-                await meanwhile(executor)
-            heard = await hearing
-            await executor.reap(wanted.execution_id)
-            return heard
-
-    return run(check, PATIENCE)
-
-
-def came_to(heard: Heard, *, stop_requested: bool = False) -> Verdict:
-    return verdict(heard.finished, stop_requested)
+told = partial(outcomes.told, patience=PATIENCE)
 
 
 def waits(heard: Heard) -> list[str]:

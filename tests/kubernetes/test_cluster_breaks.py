@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 from cluster_help import Cluster
-from test_cluster_outcomes import came_to, ours
+from outcomes import came_to, ours
 
 from klassd.workflows.executors.kubernetes import KubernetesExecutor
 from klassd.workflows.model.states import ExecutionStatus

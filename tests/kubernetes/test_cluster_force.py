@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cluster_help import Cluster
-from test_cluster_outcomes import alive, came_to, ours, sleeping
+from outcomes import alive, came_to, ours, sleeping
 
 from klassd.workflows.model.states import Cause
 

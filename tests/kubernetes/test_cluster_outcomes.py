@@ -3,65 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
 
-import msgspec
 import pytest
 from cluster_help import Cluster, everywhere
+from outcomes import alive, came_to, ours, sleeping, told
 
 from klassd.workflows import Pod, Resources
-from klassd.workflows.job_options import needs_of
 from klassd.workflows.model.execution import Progress, Waiting
 from klassd.workflows.model.states import Cause, ExecutionStatus
 from klassd.workflows.order import Order
-from klassd.workflows.pods import FromSecret, PodShape, Toleration
+from klassd.workflows.pods import FromSecret, Toleration
 from klassd.workflows.ports import Executor
-from klassd.workflows.rules.lifecycle import Verdict, verdict
-from klassd.workflows.testing.executors import Heard, hear, hear_until, opened, order, run
+from klassd.workflows.testing.executors import hear_until, opened, order, run
 
 pytestmark = everywhere
-
-PATIENCE = 180.0  # seconds
-
-
-def ours(
-    job: str, inputs: dict[str, Any] | None = None, pod: Pod | None = None, resources: Resources | None = None, **more: Any
-) -> Order:
-    shape = pod.shape if pod else PodShape()
-    if resources:
-        shape = msgspec.structs.replace(shape, resources=needs_of(resources))
-    return order(job, inputs, module="cluster_jobs", pod=shape, **more)
-
-
-def told(cluster: Cluster, wanted: Order, meanwhile: Callable[[Executor], Awaitable[None]] | None = None, **said: Any) -> Heard:
-    """Launch and hear it to its end. ``meanwhile``: what happens once it is launched."""
-
-    async def check() -> Heard:
-        async with opened(cluster.executor(**said)) as executor:
-            await executor.launch(wanted)
-            hearing = asyncio.create_task(hear(executor, wanted.execution_id))
-            if meanwhile:
-                await meanwhile(executor)
-            heard = await hearing
-            await executor.reap(wanted.execution_id)
-            return heard
-
-    return run(check, PATIENCE)
-
-
-def came_to(heard: Heard, *, stop_requested: bool = False) -> Verdict:
-    return verdict(heard.finished, stop_requested)
-
-
-def sleeping(cluster: Cluster, wanted: Order, then: Callable[[], object]) -> Heard:
-    """Hear it to its end, and do something once it sleeps."""
-
-    async def meanwhile(executor: Executor) -> None:
-        await hear_until(executor, wanted.execution_id, "sleeping")
-        await asyncio.to_thread(then)
-
-    return told(cluster, wanted, meanwhile)
 
 
 # -- jobs that end by themselves --------------------------------------------------------------------------------------
@@ -230,10 +185,6 @@ def test_a_pod_stopped_before_it_started_leaves_nothing_running(cluster: Cluster
     heard = told(cluster, wanted, meanwhile)
     assert came_to(heard, stop_requested=True).status is ExecutionStatus.STOPPED
     cluster.until(lambda: not [pod for pod in cluster.pods(wanted.execution_id) if alive(pod)], "the end of its pod")
-
-
-def alive(pod: dict[str, Any]) -> bool:
-    return pod["status"].get("phase") not in ("Succeeded", "Failed")
 
 
 def path_of(cluster: Cluster, wanted: Order) -> str:

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 import yaml
 from cluster_help import Cluster
-from test_cluster_outcomes import came_to, ours
+from outcomes import came_to, ours
 
 from klassd.workflows import Pod
 from klassd.workflows.deploy.installation import Installation

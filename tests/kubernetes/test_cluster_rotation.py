@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cluster_help import Cluster
-from test_cluster_outcomes import PATIENCE, came_to, ours
+from outcomes import PATIENCE, came_to, ours
 
 from klassd.workflows.executors.kubernetes import KubernetesExecutor
 from klassd.workflows.model.logs import lines_of

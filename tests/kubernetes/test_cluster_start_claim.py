@@ -20,7 +20,7 @@ from typing import Any
 import cluster_jobs
 import pytest
 from cluster_help import Cluster
-from test_cluster_outcomes import alive, came_to, ours, told
+from outcomes import alive, came_to, ours, told
 from test_cluster_runs import Runs
 
 from klassd.workflows.client import Client, RunView

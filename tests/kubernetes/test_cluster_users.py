@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cluster_help import Cluster
-from test_cluster_outcomes import ours, told
+from outcomes import ours, told
 
 from klassd.workflows import Pod
 from klassd.workflows.pods import PodSecurity

@@ -11,7 +11,8 @@ import httpx2
 import pytest
 from fake_api import Rule
 from fake_api.scripted import Speaker, idle, scripted
-from fake_help import Fake, a_fake, an_order, came_to, lines_and_success, lines_until_stopped, told, waits
+from fake_help import Fake, a_fake, an_order, lines_and_success, lines_until_stopped, told, waits
+from outcomes import came_to
 
 from klassd.workflows.errors import LaunchDelayed, LaunchRefused
 from klassd.workflows.executors.kubernetes import KubernetesExecutor, api, follower, view

@@ -11,7 +11,8 @@ import pytest
 from fake_api import NEW, OLD, Release
 from fake_api.containers import Container, Ended
 from fake_api.scripted import Speaker, idle, scripted
-from fake_help import Fake, a_fake, an_order, came_to, lines_and_success, lines_until_stopped, told, waits
+from fake_help import Fake, a_fake, an_order, lines_and_success, lines_until_stopped, told, waits
+from outcomes import came_to
 
 from klassd.workflows.executors.kubernetes import follower, guard, view
 from klassd.workflows.model.states import Cause, ExecutionStatus
