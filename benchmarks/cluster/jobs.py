@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from benchmarks.jobs import Talk
 from klassd.workflows import App, Job, JobContext, Pod, Workflow
 
 IMPORTED = time.time()
@@ -22,18 +23,6 @@ class Trivial(Job):
 
     def run(self, ctx: JobContext) -> int:
         return self.number
-
-
-class Talk(Job):
-    lines: int
-
-    def run(self, ctx: JobContext) -> None:
-        for number in range(1, self.lines + 1):
-            print(line(number))
-
-
-def line(number: int) -> str:
-    return f"{number} of many lines, each about as long as a line of a log is"
 
 
 class Stuck(Job, pod=Pod(node_selector={"klassd.dev/bench": "nowhere"})):

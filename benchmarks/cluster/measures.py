@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from benchmarks.cluster.fake import fake_cluster
-from benchmarks.cluster.jobs import Clock, Stuck, Talk, Trivial, fan_out, line
+from benchmarks.cluster.jobs import Clock, Stuck, Trivial, fan_out
 from benchmarks.cluster.session import Session, session
+from benchmarks.jobs import Talk, line
 from klassd.workflows.model.run import execution_id
 from klassd.workflows.order import End
 

@@ -13,21 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scheduler_program import SCHEDULER
 
 from klassd.workflows.client import Client, RunView
 from klassd.workflows.composition import make_client, make_store
-
-SCHEDULER = """
-import asyncio, sys
-from klassd.workflows.app import load_app
-
-async def main():
-    async with load_app(sys.argv[1]).scheduler():
-        print("ready", flush=True)
-        await asyncio.Event().wait()
-
-asyncio.run(main())
-"""
 
 
 class Project:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster_help import Cluster
+from scheduler_program import SCHEDULER
 
 from klassd.workflows.client import Client, RunView
 from klassd.workflows.composition import make_client, make_store
@@ -20,18 +21,6 @@ from klassd.workflows.composition import make_client, make_store
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PATIENCE = 120.0  # seconds for a run
-
-SCHEDULER = """
-import asyncio, sys
-from klassd.workflows.app import load_app
-
-async def main():
-    async with load_app(sys.argv[1]).scheduler():
-        print("ready", flush=True)
-        await asyncio.Event().wait()
-
-asyncio.run(main())
-"""
 
 
 class Runs:
