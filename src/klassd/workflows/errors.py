@@ -68,10 +68,6 @@ class SchemaMismatch(StoreError):
     """The store's schema is older or newer than this version speaks; names both and the command that mends it."""
 
 
-class Conflict(StoreError):
-    """The run has moved on: another owner has a newer epoch, or it is final. Drop it and claim again."""
-
-
 class Unstorable(KlassdError):
     """A value no store can hold: names it and says why. Trying again does not help, unlike after a ``StoreError``."""
 

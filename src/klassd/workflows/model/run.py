@@ -176,7 +176,7 @@ class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One decision about one run, committed whole or not at all.
 
-    ``epoch`` is the fencing token the decision was made under; the store refuses it (Conflict) once the run has moved on.
+    ``epoch`` is the fencing token the decision was made under; the store refuses it once the run has moved on.
     """
 
     run_id: str
