@@ -74,7 +74,7 @@ def _tell_waits(keeper: Keeping, live: Live, why: str) -> None:
 
 async def _armed(keeper: Keeping, live: Live, order: Order) -> Order:
     deps = keeper.deps
-    if not claims_starts(deps.executor):
+    if order.container is not None or not claims_starts(deps.executor):  # an image has nobody to claim it
         return order
     return await armed(order, live.patch(), live.token_hashes, keeper.run.epoch, deps.ids, keeper.pipeline)
 
