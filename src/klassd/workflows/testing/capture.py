@@ -36,11 +36,11 @@ class _Capture:
 
     def begin(self) -> None:
         self._depth += 1
+        _share_streams()
         if self._depth > 1:
             return
         root = logging.getLogger()
-        self._before = sys.stdout, sys.stderr, root.level
-        sys.stdout, sys.stderr = _Stream(sys.stdout, 1), _Stream(sys.stderr, 2)
+        self._level = root.level
         root.addHandler(self._handler)
         if root.level == logging.WARNING:
             root.setLevel(logging.INFO)  # as the worker does
@@ -49,32 +49,48 @@ class _Capture:
         self._depth -= 1
         if self._depth:
             return
-        sys.stdout, sys.stderr, level = self._before
+        _unshare_streams()
         logging.getLogger().removeHandler(self._handler)
-        logging.getLogger().setLevel(level)
+        logging.getLogger().setLevel(self._level)
+
+
+def _share_streams() -> None:
+    """At every beginning: a test runner sets new streams for each test, perhaps while an earlier capture is still open."""
+    if not isinstance(sys.stdout, _Stream):
+        sys.stdout = _Stream(sys.stdout, 1)
+    if not isinstance(sys.stderr, _Stream):
+        sys.stderr = _Stream(sys.stderr, 2)
+
+
+def _unshare_streams() -> None:
+    """Streams that somebody else has set meanwhile stay."""
+    if isinstance(sys.stdout, _Stream):
+        sys.stdout = sys.stdout.behind
+    if isinstance(sys.stderr, _Stream):
+        sys.stderr = sys.stderr.behind
 
 
 class _Stream(io.TextIOBase):
     encoding = "utf-8"
 
     def __init__(self, behind: TextIO, descriptor: int) -> None:
-        self._behind = behind
+        self.behind = behind
         self._descriptor = descriptor
 
     def write(self, text: str, /) -> int:
         recording = speaking.get()
         if recording is not None:
             recording.printed(self._descriptor, text)
-        return self._behind.write(text)
+        return self.behind.write(text)
 
     def flush(self) -> None:
-        self._behind.flush()
+        self.behind.flush()
 
     def writable(self) -> bool:
         return True
 
     def fileno(self) -> int:
-        return self._behind.fileno()
+        return self.behind.fileno()
 
     def isatty(self) -> bool:
         return False
