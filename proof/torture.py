@@ -11,15 +11,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import random
 import signal
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,8 +27,7 @@ from klassd.workflows.composition import make_client, make_store
 from klassd.workflows.errors import StoreError
 from klassd.workflows.executors.local import identity
 from klassd.workflows.model.states import RunStatus
-from klassd.workflows.worker.processes import become_subreaper
-from proof import family
+from proof import family, orphans
 from proof.checks import Checks
 from proof.jobs import Prints
 from proof.place import Place
@@ -76,21 +73,24 @@ class Torture:
         self._begun = time.monotonic()
 
     async def run(self) -> Report:
-        become_subreaper()
-        try:
-            async with make_client(make_store(self._store.url)) as client:
-                await asyncio.gather(*(seat.fill() for seat in self._seats))
-                watches = [asyncio.create_task(self._recovery.watch()), asyncio.create_task(self._bury_orphans())]
-                await asyncio.gather(self._feed(client), self._torment())
-                await asyncio.gather(*self._tasks)
-                await self._drain(client)
-                for watch in watches:
-                    watch.cancel()
-                await self._close()
-                await self._examine(client)
-        finally:
-            self.place.close()
+        with orphans.adopted(lambda: [seat.pid for seat in self._seats]) as bury:
+            try:
+                await self._run(bury)
+            finally:
+                self.place.close()
         return self.report
+
+    async def _run(self, bury: Callable[[], None]) -> None:
+        async with make_client(make_store(self._store.url)) as client:
+            await asyncio.gather(*(seat.fill() for seat in self._seats))
+            watches = [asyncio.create_task(self._recovery.watch()), asyncio.create_task(_now_and_then(bury))]
+            await asyncio.gather(self._feed(client), self._torment())
+            await asyncio.gather(*self._tasks)
+            await self._drain(client)
+            for watch in watches:
+                watch.cancel()
+            await self._close()
+            await self._examine(client)
 
     # -- work ---------------------------------------------------------------------------------------------------
 
@@ -181,16 +181,6 @@ class Torture:
         task.add_done_callback(self._tasks.discard)
         return True
 
-    async def _bury_orphans(self) -> None:
-        """Workers of killed schedulers become our children."""
-        while True:
-            schedulers = {seat.pid for seat in self._seats}  # their exit codes are asked for by others
-            for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):
-                if pid not in schedulers and identity.find(pid) is None:
-                    with suppress(OSError):  # another one's child, or gone
-                        os.waitpid(pid, os.WNOHANG)
-            await asyncio.sleep(5.0)
-
     # -- the end ------------------------------------------------------------------------------------------------
 
     async def _drain(self, client: Client) -> None:
@@ -223,6 +213,12 @@ class Torture:
         report.recovery_p50, report.recovery_p99 = (round(self._recovery.percentile(each), 2) for each in (50, 99))
         if report.recovery_p99 > self._plan.lease + 2.0:
             report.problems.append(f"recovery took {report.recovery_p99} s (p99), with a lease of {self._plan.lease} s")
+
+
+async def _now_and_then(do: Callable[[], None]) -> None:
+    while True:
+        do()
+        await asyncio.sleep(5.0)
 
 
 async def _finished(client: Client) -> int:

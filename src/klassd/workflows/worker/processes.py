@@ -17,10 +17,10 @@ _KILL = int(signal.SIGKILL)
 _prctl = getattr(ctypes.CDLL(None), "prctl", None)  # Linux only
 
 
-def become_subreaper() -> None:
-    """Orphans below this process become its children instead of init's."""
+def become_subreaper(so: bool = True) -> None:
+    """Orphans below this process become its children instead of init's; no longer, if not ``so``."""
     if _prctl:
-        _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        _prctl(_PR_SET_CHILD_SUBREAPER, int(so), 0, 0, 0)
 
 
 def die_with(parent: int) -> None:
