@@ -237,7 +237,7 @@ def test_a_job_that_a_queue_holds_back_waits_and_then_runs() -> None:
         fake.faults.mutate = lambda resource, item: item["spec"].update(suspend=True) if resource == "jobs" else None
 
         async def meanwhile(executor: Executor) -> None:
-            await fake.happens(lambda: fake.job(wanted)["status"].get("conditions"), "a suspended Job")
+            await fake.happens(lambda: fake.job(wanted).get("status", {}).get("conditions"), "a suspended Job")
             await asyncio.sleep(0.2)
             await asyncio.to_thread(fake.change, wanted, suspend=False)
 
