@@ -15,7 +15,7 @@ from klassd.workflows.order import Order
 from klassd.workflows.pods import PodShape
 from klassd.workflows.ports import Executor
 from klassd.workflows.rules.lifecycle import Verdict, verdict
-from klassd.workflows.testing.executors import Heard, hear, hear_until, opened, order, run
+from klassd.workflows.testing.executors import Heard, hear, opened, order, run
 
 PATIENCE = 180.0  # seconds
 
@@ -35,15 +35,26 @@ def told(
     meanwhile: Callable[[Executor], Awaitable[None]] | None = None,
     *,
     patience: float = PATIENCE,
+    after: str = "",
     **said: Any,
 ) -> Heard:
-    """Launch and hear it to its end. ``meanwhile``: what happens once it is launched; ``said``: settings of the executor."""
+    """Launch and hear it to its end. ``meanwhile``: what happens once it is launched, and its console showed ``after``: to this
+    very follower, as what another one hears may not be told to it any more where the pod is gone. ``said``: settings of the
+    executor."""
+
+    spoken = asyncio.Event()
+
+    def heed(heard: Heard) -> None:
+        if any(after in line for line in heard.lines):
+            spoken.set()
 
     async def check() -> Heard:
         async with opened(cluster.executor(**said)) as executor:
             await executor.launch(wanted)
-            hearing = asyncio.create_task(hear(executor, wanted.execution_id))
+            hearing = asyncio.create_task(hear(executor, wanted.execution_id, heed=heed))
             if meanwhile:
+                if after:
+                    await spoken.wait()
                 await meanwhile(executor)
             heard = await hearing
             await executor.reap(wanted.execution_id)
@@ -60,10 +71,9 @@ def sleeping(cluster: Cluster, wanted: Order, then: Callable[[], object]) -> Hea
     """Hear it to its end, and do something once it sleeps."""
 
     async def meanwhile(executor: Executor) -> None:
-        await hear_until(executor, wanted.execution_id, "sleeping")
         await asyncio.to_thread(then)
 
-    return told(cluster, wanted, meanwhile)
+    return told(cluster, wanted, meanwhile, after="sleeping")
 
 
 def alive(pod: dict[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from klassd.workflows.model.states import Cause, ExecutionStatus
 from klassd.workflows.order import Order
 from klassd.workflows.pods import FromSecret, Toleration
 from klassd.workflows.ports import Executor
-from klassd.workflows.testing.executors import hear_until, opened, order, run
+from klassd.workflows.testing.executors import opened, order, run
 
 pytestmark = everywhere
 
@@ -113,12 +113,11 @@ def test_a_pod_orphaned_by_hand_runs_on_and_can_be_stopped(cluster: Cluster) -> 
     wanted = ours("Sleeper")
 
     async def meanwhile(executor: Executor) -> None:
-        await hear_until(executor, wanted.execution_id, "sleeping")
         await asyncio.to_thread(cluster.delete, path_of(cluster, wanted), propagationPolicy="Orphan")
         await asyncio.to_thread(cluster.until, lambda: not cluster.jobs(wanted.execution_id), "the end of its Job")
         await executor.stop(wanted.execution_id, 5.0)
 
-    heard = told(cluster, wanted, meanwhile)
+    heard = told(cluster, wanted, meanwhile, after="sleeping")
     assert heard.lines == ["sleeping", "woken"]
     assert came_to(heard, stop_requested=True).status is ExecutionStatus.STOPPED
 

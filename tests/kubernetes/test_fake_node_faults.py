@@ -18,7 +18,7 @@ from klassd.workflows.executors.kubernetes import follower, guard, view
 from klassd.workflows.model.states import Cause, ExecutionStatus
 from klassd.workflows.order import Order
 from klassd.workflows.ports import Executor
-from klassd.workflows.testing.executors import Heard, hear, hear_until, opened, run
+from klassd.workflows.testing.executors import Heard, hear, opened, run
 
 
 @pytest.fixture(params=[OLD, NEW], ids=lambda release: release.name)
@@ -81,18 +81,12 @@ def test_a_kubelet_that_restarts_is_not_noticed(fake: Fake) -> None:
 def test_of_a_pod_on_a_lost_node_nothing_is_told_until_the_node_is_back(fake: Fake) -> None:
     """It may run on: no end, no twin. Once its node is back it is told to end, and that is what is told."""
 
-    heard, spoken = Heard(), asyncio.Event()
+    spoken = asyncio.Event()
 
-    async def listen(executor: Executor) -> None:
-        async for batch in executor.follow(wanted.execution_id, "", 0, 1):
-            heard.told.extend(batch)
-            if heard.lines:
-                spoken.set()
-
-    async def check() -> None:
+    async def check() -> Heard:
         async with opened(fake.executor()) as executor:
             await executor.launch(wanted)
-            hearing = asyncio.create_task(listen(executor))
+            hearing = asyncio.create_task(hear(executor, wanted.execution_id, heed=lambda heard: heard.lines and spoken.set()))
             await spoken.wait()
             fake.on_node(lambda kubelet: setattr(kubelet, "lost", True))
             name = fake.pod(wanted)["metadata"]["name"]
@@ -100,11 +94,11 @@ def test_of_a_pod_on_a_lost_node_nothing_is_told_until_the_node_is_back(fake: Fa
             await fake.happens(lambda: fake.job(wanted)["spec"]["parallelism"] == 0, "a Job that wants no twin")
             assert fake.pod(wanted)["status"]["phase"] == "Running" and not hearing.done()
             fake.on_node(lambda kubelet: kubelet.found_again())
-            await hearing
+            return await hearing
 
     wanted = an_order()
     running(fake, lines_until_stopped(1))
-    run(check, 30.0)
+    heard = run(check, 30.0)
     found = came_to(heard)
     assert (found.status, found.infrastructure) == (ExecutionStatus.FAILED, True), found
     assert heard.started == 1 and heard.lines == ["line 0"]
@@ -187,14 +181,13 @@ def test_a_second_pod_of_an_attempt_is_not_followed_and_no_end_is_told_while_it_
 
     async def meanwhile(executor: Executor) -> None:
         await fake.happens(lambda: len(fake.pods(wanted.execution_id)) == 2, "two pods")
-        await hear_until(executor, wanted.execution_id, "line 1")
         fake.api.do(lambda: setattr(fake.api.parts.jobs, "twin", False))
         await executor.stop(wanted.execution_id, 1.0)
 
     wanted = an_order()
     fake.api.do(lambda: setattr(fake.api.parts.jobs, "twin", True))
     running(fake, lines_until_stopped(2))
-    heard = told(fake, wanted, meanwhile)
+    heard = told(fake, wanted, meanwhile, after="line 1")
     assert heard.lines == ["line 0", "line 1"] and heard.started == 1
     assert all(pod["status"]["phase"] in ("Succeeded", "Failed") for pod in fake.pods(wanted.execution_id))
 

@@ -85,12 +85,20 @@ def order(
     return Order(run_id=run, node="node", job=job, source=f"{module}:{job}", inputs=inputs or {}, **said)
 
 
-async def hear(executor: Executor, execution_id: str, cursor: str = "", seq: int = 0, line: int = 1) -> Heard:
-    """Follow to the end."""
+async def hear(
+    executor: Executor,
+    execution_id: str,
+    cursor: str = "",
+    seq: int = 0,
+    line: int = 1,
+    heed: Callable[[Heard], object] = lambda heard: None,
+) -> Heard:
+    """Follow to the end. ``heed`` is given what was heard so far, each time there is more."""
     heard = Heard()
     async for batch in executor.follow(execution_id, cursor, seq, line):
         assert batch, "an empty batch says nothing"
         heard.told.extend(batch)
+        heed(heard)
     return heard
 
 
