@@ -28,19 +28,21 @@ def container(cluster: Cluster, script: str, **options: Any) -> Container:
 def test_an_image_is_a_job_its_exit_code_the_outcome_and_its_output_the_console(runs: Runs, cluster: Cluster) -> None:
     runs.start()
     said = encode("-", 0, "end", 0, b'{"result":"failure"}').decode().strip()  # no frame, whatever it looks like
-    script = f"""echo "$MODE $1"; echo '{{"result":"failure"}}' > /dev/termination-log; echo '{said}' >&2; printf unfinished"""
+    long = "python3 -c 'print(\"a\" * 40000)'"  # in three parts, each with a time of its own
+    end = f"""echo '{{"result":"failure"}}' > /dev/termination-log; echo '{said}'; printf unfinished"""
+    script = f"""echo "$MODE $1"; {long}; {end}"""
     given = Container(cluster.image, key="tool", command=[*SH, script, "0"], args=["$(MODE)"], env={"MODE": "$(HOME) $x"})
     view = runs.finished(runs.enqueue(given))
     (execution,) = view.nodes[0].executions
     assert (view.run.status, view.run.name, view.run.output) == ("succeeded", "tool", {}), view.run.error
-    assert sorted(lines(runs, execution.id)) == sorted(["$(HOME) $x $(MODE)", said, "unfinished"])
+    assert lines(runs, execution.id) == ["$(HOME) $x $(MODE)", "a" * 40_000, said, "unfinished"]
     assert execution.exit_code == 0 and execution.started_at and execution.finished_at
     assert [each["name"] for each in cluster.pods(execution.id)[0]["spec"]["containers"]] == ["worker"]
 
 
 def test_an_exit_code_other_than_0_fails_it(runs: Runs, cluster: Cluster) -> None:
     runs.start()
-    view = runs.finished(runs.enqueue(container(cluster, "echo bad; exit 3")))
+    view = runs.finished(runs.enqueue(container(cluster, "echo bad >&2; exit 3")))
     (execution,) = view.nodes[0].executions
     assert (execution.cause, execution.error, execution.exit_code) == ("exit", "exit code 3", 3)
     assert lines(runs, execution.id) == ["bad"]

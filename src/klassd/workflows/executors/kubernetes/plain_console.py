@@ -13,6 +13,8 @@ from klassd.workflows.frames import Frame
 from klassd.workflows.worker.console import Console as Lines
 
 _TIME = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:Z|[+-]\d\d:\d\d)")
+_PARTS = (16 * 1024, 8 * 1024)  # bytes that containerd, and CRI-O, keep of a line at once
+_TIMED = re.compile(_TIME.pattern + b" ")
 Key = tuple[str, str]  # seconds, and their fraction: in the order of time
 
 
@@ -59,7 +61,7 @@ class PlainConsole:
             return
         self._heard = self._heard + 1 if key == self._last else 1
         self._time, self._last = time.decode("ascii"), key
-        self._lines.raw(1, text + b"\n", 0.0)
+        self._lines.raw(1, _joined(text) + b"\n", 0.0)
         yield from self._given()
 
     def _was_heard(self, key: Key) -> bool:
@@ -78,6 +80,19 @@ class PlainConsole:
     def _given(self) -> list[tuple[Frame, str]]:
         given, self._frames = self._frames, []
         return [(frame, f"{self._time}#{self._heard}") for frame in given]
+
+
+def _joined(text: bytes) -> bytes:
+    """Without the times that older kubelets (1.20) put before every part of a long line."""
+    for size in _PARTS:
+        parts, rest = [text[:size]], text[size:]
+        while found := _TIMED.match(rest):
+            rest = rest[found.end() :]
+            parts.append(rest[:size])
+            rest = rest[size:]
+        if len(parts) > 1:
+            return b"".join([*parts, rest])
+    return text
 
 
 def _key(time: bytes) -> Key | None:
