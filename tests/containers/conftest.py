@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import re
 import shutil
@@ -16,7 +17,8 @@ from klassd.workflows.containers.engine import Engine, find_engine
 from klassd.workflows.errors import LaunchRefused
 
 IMAGE = "localhost/klassd-test-shell:1"
-PROGRAMS = ("sh", "sleep")
+PROGRAMS = ("sh", "sleep", "perl")
+MODULES = "/usr/lib/*/perl-base"  # every Debian has them, IO::Socket among them
 
 
 @pytest.fixture(scope="session")
@@ -53,4 +55,4 @@ def _files() -> dict[str, Path]:
         found[f"bin/{name}"] = Path(program).resolve()
         needed = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
         found |= {library.lstrip("/"): Path(library).resolve() for library in re.findall(r"(/\S+)", needed)}
-    return found
+    return found | {path.lstrip("/"): Path(path) for path in glob.glob(MODULES)}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from klassd.workflows import Container, FileOutput, Retry, Workflow
+from klassd.workflows import Container, FileOutput, Retry, Tcp, Workflow
 from klassd.workflows.errors import ContainerFailed
 from klassd.workflows.testing import run_job, run_workflow
 
@@ -40,6 +40,27 @@ def test_an_image_that_nobody_stands_in_for_says_how_to() -> None:
     assert "node 'first' runs the image importer, which a test cannot" in str(result.error)
     assert "stubs={'first': {'name': 'none', 'rows': 0}}" in str(result.error)
     assert "which a test cannot" in str(run_job(Container("importer")).error)
+
+
+def served() -> Workflow:
+    found = Workflow("served")
+    db = found.service("db", Container("postgres:16"), ready=Tcp(), port=5432)
+    load = found.add("load", Container("load", args=[db.address], outputs={"rows": FileOutput("/out/rows")}))
+    found.returns(load.output["rows"])
+    return found
+
+
+def test_a_service_that_is_stood_in_for_is_up_until_nothing_uses_it() -> None:
+    result = run_workflow(served(), stubs={"db": None, "load": lambda container, ctx: {"rows": container.args[0]}})
+    assert result.output == "127.0.0.1:5432"
+    assert [result.nodes[name].status for name in ("db", "load")] == ["succeeded", "succeeded"]
+
+
+def test_a_service_that_nobody_stands_in_for_says_how_to() -> None:
+    result = run_workflow(served(), stubs={"load": {"rows": 1}})
+    assert "node 'db' runs the image postgres:16, which a test cannot: say that it is up with stubs={'db': None}" in str(
+        result.error
+    )
 
 
 def test_an_output_it_does_not_have_is_a_mistake_of_the_test() -> None:

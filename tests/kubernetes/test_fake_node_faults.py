@@ -16,7 +16,8 @@ from outcomes import came_to
 
 from klassd.workflows.executors.kubernetes import follower, guard, view
 from klassd.workflows.model.states import Cause, ExecutionStatus
-from klassd.workflows.order import Order
+from klassd.workflows.options import Service
+from klassd.workflows.order import ContainerSpec, Order
 from klassd.workflows.ports import Executor
 from klassd.workflows.testing.executors import Heard, hear, opened, run
 
@@ -222,6 +223,13 @@ def test_a_sidecar_that_fails_does_not_spoil_the_outcome(fake: Fake) -> None:
     fake.faults.mutate = inject
     running(fake, one_fails)
     assert came_to(told(fake, an_order())).status is ExecutionStatus.SUCCEEDED
+
+
+def test_an_image_that_is_no_service_in_time_is_stopped_and_told_so(fake: Fake) -> None:
+    running(fake, lines_until_stopped(1))
+    service = Service(ready="tcp", port=5432, ready_within=0.5)
+    heard = told(fake, an_order(container=ContainerSpec(image="db:1"), service=service))
+    assert came_to(heard).cause is Cause.NOT_READY
 
 
 @pytest.mark.fault("E27")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from klassd.workflows import Container, Http, InvalidWorkflow, Job, JobContext, Tcp, Workflow
+from klassd.workflows import Container, FileOutput, Http, InvalidWorkflow, Job, JobContext, Tcp, Workflow
 from klassd.workflows.errors import ConfigurationError
 from klassd.workflows.model.workflow import Node
 from klassd.workflows.options import Service
@@ -65,9 +65,27 @@ def test_an_option_that_makes_no_sense_is_refused_where_it_is_given(options: dic
         Workflow("w").service("db", Take(), **options)
 
 
-def test_an_image_is_no_service() -> None:
-    with pytest.raises(ConfigurationError, match=r"service 'db' is a Container: expected a job"):
-        Workflow("w").service("db", Container("postgres:16"), port=5432, ready=Tcp())
+def test_an_image_is_a_service_with_its_probe_and_its_port() -> None:
+    wf = Workflow("w")
+    wf.add("a", Take(), after=[wf.service("db", Container("postgres:16"), ready=Tcp(), port=5432)])
+    assert built(wf)["db"].service == Service(ready="tcp", port=5432, ready_within=300.0)
+    assert built(wf)["db"].options.timeout == 86400.0
+
+
+@pytest.mark.parametrize(
+    ("container", "options", "message"),
+    [
+        ({}, {"port": 5432}, r"which cannot signal: expected ready=Tcp\(\) or ready=Http\('/path'\)"),
+        ({}, {"ready": Tcp()}, r"port is None: expected the port that it listens at, from 1 to 65535"),
+        ({}, {"ready": Tcp(), "port": 0}, r"port is 0: expected the port that it listens at"),
+        ({"outputs": {"a": FileOutput("/out/a")}}, {"ready": Tcp(), "port": 80}, r"with file outputs: expected none"),
+    ],
+)
+def test_an_image_that_nobody_could_ask_or_stop_in_peace_is_refused_with_what_it_takes(
+    container: dict[str, Any], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=rf"service 'db' is the image postgres:16.*{message}"):
+        Workflow("w").service("db", Container("postgres:16", **container), **options)
 
 
 def test_what_a_service_does_not_have_is_said_with_what_it_has() -> None:

@@ -68,6 +68,8 @@ class EngineOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     path: str  # of docker or podman
     memory: int = 0  # bytes; 0: no limit
     cpus: float = 0.0
+    port: int = 0  # where a service listens in it; others reach it at the port of the order
+    host_network: bool = False  # it uses a service, and those are at 127.0.0.1
 
 
 def _laid(strong: str | None, weak: str | None) -> str | None:

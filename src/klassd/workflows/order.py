@@ -57,6 +57,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     claim: str = ""  # secret that its start is claimed with; the executor hands it over apart, for the order is no secret
     service: Service | None = None  # it is one
     container: ContainerSpec | None = None  # an image to run; ``inputs`` then hold its "args" and "env"
+    uses_services: bool = False  # an image that could use some
     engine: EngineOptions | None = None  # that runs the container, where its worker does that
     pod: PodShape | None = None  # what job, node and configuration say of the pod; for the executor, it does not travel
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 from klassd.workflows.errors import ConfigurationError
 from klassd.workflows.nodes import AnyNode
 from klassd.workflows.options import Service, seconds
+from klassd.workflows.order import ContainerSpec
 from klassd.workflows.references import Reference
 
 READY_WITHIN = "5m"  # of its start, unless it says otherwise
@@ -77,6 +78,17 @@ def service_of(name: str, ready: object, port: object, ready_within: str | float
         port=port,
         ready_within=_within(name, ready_within),
     )
+
+
+def check_image(name: str, spec: ContainerSpec, service: Service) -> None:
+    """Nothing of ours runs beside an image: others ask it, where it listens by itself. Raises ``ConfigurationError``."""
+    what = f"service {name!r} is the image {spec.image}"
+    if service.ready == "signal":
+        raise ConfigurationError(f"{what}, which cannot signal: expected ready=Tcp() or ready=Http('/path')")
+    if not service.port:
+        raise ConfigurationError(f"{what}: port is {service.port!r}: expected the port that it listens at, from 1 to 65535")
+    if spec.outputs:
+        raise ConfigurationError(f"{what} with file outputs: expected none, as a service is stopped and nobody gets its files")
 
 
 def _within(name: str, ready_within: str | float | None) -> float | None:

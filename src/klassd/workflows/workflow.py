@@ -24,7 +24,7 @@ from klassd.workflows.model import workflow as model
 from klassd.workflows.nodes import AnyNode, Items, Node, Runs, call, not_
 from klassd.workflows.references import Condition, Reference, ReferenceMisuse, Wire, wire_of
 from klassd.workflows.rules import graph
-from klassd.workflows.services import READY_WITHIN, Http, ServiceNode, Tcp, service_of
+from klassd.workflows.services import READY_WITHIN, Http, ServiceNode, Tcp, check_image, service_of
 from klassd.workflows.shapes import element
 from klassd.workflows.wiring import Wiring
 
@@ -158,11 +158,12 @@ class Workflow:
         failed, and so have they. ``ready``: ``Tcp()`` or ``Http("/health")`` asks at its ``port``; without it the job says so
         itself, with ``ctx.signal_ready()``. ``port``: where it listens; 0: at a free port, which ``ctx.port`` tells.
         ``ready_within``: of its start, else it fails; None: whenever. It runs at most for its ``timeout``, else a day.
+        An image (``Container``) has nobody to signal, so it takes a probe, and the port it listens at whoever runs it.
         """
         info = _info(name, job)
-        if info.container is not None:
-            raise ConfigurationError(f"service {name!r} is a Container: expected a job, whose supervisor sees when it is ready")
         service = service_of(name, ready, port, ready_within)
+        if info.container is not None:
+            check_image(name, info.container, service)
         self._add_spec(Spec(name, info, job, after, when, options, service=service))
         return ServiceNode(self, name)
 

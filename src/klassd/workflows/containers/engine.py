@@ -14,6 +14,7 @@ from klassd.workflows.order import ContainerSpec
 
 ENGINES = ("docker", "podman")
 ANSWER = 30.0  # seconds an engine has to say that it is there
+LOOPBACK = "127.0.0.1"  # nobody else's machine
 LABEL = "dev.klassd.execution"
 
 
@@ -35,8 +36,11 @@ class Engine:
     def pull(self, image: str) -> list[str]:
         return [self.path, "pull", "--quiet", image]
 
-    def create(self, name: str, spec: ContainerSpec, given: Words, options: EngineOptions) -> list[str]:
-        """As Kubernetes reads command and args: a command replaces the image's entry point and its arguments."""
+    def create(
+        self, name: str, spec: ContainerSpec, given: Words, options: EngineOptions, port: int | None = None
+    ) -> list[str]:
+        """As Kubernetes reads command and args: a command replaces the image's entry point and its arguments. ``port``: of this
+        machine, where a service is reached."""
         entry, rest = spec.command[:1], spec.command[1:]
         return [
             self.path,
@@ -46,6 +50,8 @@ class Engine:
             *(f"--env={variable}={value}" for variable, value in given.env.items()),
             *([f"--memory={options.memory}b"] if options.memory else []),
             *([f"--cpus={options.cpus:g}"] if options.cpus else []),
+            *(["--network=bridge", f"--publish={LOOPBACK}:{port}:{options.port}"] if options.port and port else []),
+            *(["--network=host"] if options.host_network else []),
             *(f"--entrypoint={word}" for word in entry),
             spec.image,
             *rest,

@@ -54,17 +54,18 @@ def run_container(
     """Its file outputs. Raises ``ContainerFailed``; ``LaunchRefused`` where it can never be started."""
     options = options or EngineOptions(find_engine().path)
     given = words(job or spec.image, inputs)
-    return _Container(Engine(options.path), container_name(ctx.execution_id), spec).run(given, options, grace)
+    container = _Container(Engine(options.path), container_name(ctx.execution_id), spec)
+    return container.run(given, options, grace, ctx.port)
 
 
 class _Container:
     def __init__(self, engine: Engine, name: str, spec: ContainerSpec) -> None:
         self._engine, self._name, self._spec = engine, name, spec
 
-    def run(self, given: Words, options: EngineOptions, grace: float) -> dict[str, Any]:
+    def run(self, given: Words, options: EngineOptions, grace: float, port: int | None) -> dict[str, Any]:
         try:
             self._pull()
-            self._make(self._engine.create(self._name, self._spec, given, options))
+            self._make(self._engine.create(self._name, self._spec, given, options, port))
             self._make_directories()
             self._start(grace)
             self._check_end()

@@ -105,5 +105,6 @@ def order_of(keeper: Keeping, live: Live) -> Order:
         version=deps.version,
         service=node.service,
         container=node.container,
+        uses_services=node.container is not None and bool(keeper.state.nodes[node.name].keeps),
         pod=pods.asked(node, deps.resources, keeper.state.nodes[node.name].tasks[index].memory),
     )

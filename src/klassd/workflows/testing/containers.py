@@ -17,10 +17,7 @@ from klassd.workflows.testing.script import ABSENT
 def stand_in(order: Order, spec: ContainerSpec, instance: object, stub: Any) -> Callable[[RecordingContext], None]:
     """``stub``: its file outputs by name, or a function of the container and its context that returns them."""
     if stub is ABSENT:
-        raise KlassdError(
-            f"node {order.node!r} runs the image {spec.image}, which a test cannot: say what comes of it with"
-            f" stubs={{{order.node!r}: {_example(spec)}}}, its file outputs, or a function of the container and its context"
-        )
+        raise KlassdError(f"node {order.node!r} runs the image {spec.image}, which a test cannot: {_cure(order, spec)}")
 
     def run(context: RecordingContext) -> None:
         found = stub(instance, context) if callable(stub) else stub
@@ -28,6 +25,15 @@ def stand_in(order: Order, spec: ContainerSpec, instance: object, stub: Any) -> 
             context.set_output(name, value)
 
     return run
+
+
+def _cure(order: Order, spec: ContainerSpec) -> str:
+    if order.service is not None:
+        return f"say that it is up with stubs={{{order.node!r}: None}}, or a function of the container and its context"
+    return (
+        f"say what comes of it with stubs={{{order.node!r}: {_example(spec)}}}, its file outputs,"
+        " or a function of the container and its context"
+    )
 
 
 def _outputs(order: Order, spec: ContainerSpec, given: Any) -> dict[str, Any]:

@@ -121,11 +121,11 @@ class InlineExecutor:
         if (failure := self._script.failure(order)) is not None:
             return partial(_raise, failure), _nothing
         stub = self._script.stub(order)
+        if order.service is not None and stub is not ABSENT:
+            return partial(_stand_in, stub, instance), _nothing
         if order.container is not None:
             return stand_in(order, order.container, instance, stub), _nothing
         if stub is not ABSENT:
-            if order.service is not None:
-                return partial(_stand_in, stub, instance), _nothing
             return (partial(stub, instance) if callable(stub) else lambda _: stub), _nothing
         services, close = self._build_services(info, order)
         probed = order.service is not None and order.service.ready != "signal"

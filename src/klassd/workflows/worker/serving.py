@@ -20,6 +20,7 @@ from klassd.workflows.order import Order
 
 EVERY = 0.25  # seconds between two questions
 PATIENCE = 2.0  # seconds for an answer
+STEADY = 0.5  # seconds that a connection must last where it may be a container engine that accepts it, and then finds nobody
 ANSWER = 1024  # bytes of one, at most, before its first line must have ended
 
 
@@ -59,16 +60,21 @@ class Watches(Protocol):
 
 
 class Probe:
-    """Asks again and again until it is answered, and then calls ``answered``."""
+    """Asks again and again until it is answered, and then calls ``answered``. ``published``: at the port a container engine
+    listens in its place, already before it does."""
 
-    def __init__(self, service: Service, watches: Watches, answered: Callable[[], None]) -> None:
-        self._service, self._watches, self._answered = service, watches, answered
+    def __init__(self, service: Service, watches: Watches, answered: Callable[[], None], *, published: bool = False) -> None:
+        self._service, self._watches, self._answered, self._published = service, watches, answered, published
         self._socket: socket.socket | None = None
+        self._lasting = False
         self._answer = b""
         self.next_at = time.monotonic()
 
     def turn(self, now: float) -> None:
         """Ask; whatever was asked before has had its time."""
+        if self._lasting:
+            self._succeed()
+            return
         self.close()
         self.next_at = now + PATIENCE
         asking = socket.socket(_family(host()), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -82,7 +88,7 @@ class Probe:
         if self._socket is not None:
             self._watches.unwatch(self._socket.fileno())
             self._socket.close()
-            self._socket = None
+            self._socket, self._lasting = None, False
 
     def _refused(self) -> None:
         self.close()
@@ -92,12 +98,27 @@ class Probe:
         asking = self._socket
         if asking is None or asking.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             self._refused()
-        elif self._service.ready == "tcp":
+        elif self._service.ready == "tcp" and not self._published:
             self._succeed()
+        elif self._service.ready == "tcp":
+            self._watches.unwatch(asking.fileno())
+            self._watches.watch(asking.fileno(), self._spoken)
+            self._lasting, self.next_at = True, time.monotonic() + STEADY
         else:
             self._watches.unwatch(asking.fileno())
             self._watches.watch(asking.fileno(), self._read)
             self._ask(asking)
+
+    def _spoken(self) -> None:
+        """Before it was long enough: a greeting, or the engine that hangs up."""
+        try:
+            greeting = self._socket.recv(1) if self._socket else b""
+        except OSError:
+            greeting = b""
+        if greeting:
+            self._succeed()
+        else:
+            self._refused()
 
     def _ask(self, asking: socket.socket) -> None:
         text = f"GET {self._service.path} HTTP/1.1\r\nHost: {host()}:{self._service.port}\r\nConnection: close\r\n\r\n"

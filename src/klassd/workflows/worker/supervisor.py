@@ -203,7 +203,8 @@ class Supervisor:
         if service is not None and service.ready_within is not None:
             execution.ready_by = time.monotonic() + service.ready_within
         if service is not None and service.ready != "signal":
-            execution.probe = _serving().Probe(service, self, lambda: self._ready(execution, None))
+            published = execution.order.container is not None
+            execution.probe = _serving().Probe(service, self, lambda: self._ready(execution, None), published=published)
 
     def _ready(self, execution: Execution, port: int | None) -> None:
         execution.end_probe()

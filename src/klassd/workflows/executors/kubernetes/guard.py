@@ -7,7 +7,15 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from klassd.workflows.executors.kubernetes.names import START_DEADLINE, TIMED_OUT, TIMEOUT, TOO_LATE
+from klassd.workflows.executors.kubernetes.names import (
+    NOT_READY,
+    READY_WITHIN,
+    START_DEADLINE,
+    TIMED_OUT,
+    TIMEOUT,
+    TOO_LATE,
+)
+from klassd.workflows.executors.kubernetes.readiness import been_ready
 from klassd.workflows.executors.kubernetes.seen import began, collecting, stopped
 from klassd.workflows.executors.kubernetes.timestamps import seconds as timestamp
 from klassd.workflows.executors.kubernetes.view import Known
@@ -34,7 +42,8 @@ async def guard(known: Known, end: Callable[[str | None], Awaitable[None]]) -> N
 
 
 def _due(known: Known) -> tuple[float, str] | None:
-    """Seconds until it must end, and why: its pod is late, or an image has run too long, which a worker sees to itself."""
+    """Seconds until it must end, and why: its pod is late; or an image has run too long, or is not ready in time, which a
+    worker sees to itself."""
     job = known.job
     if job is None or stopped(job):
         return None
@@ -43,7 +52,13 @@ def _due(known: Known) -> tuple[float, str] | None:
         return _left(timestamp(job["metadata"]["creationTimestamp"]), deadlines.get(START_DEADLINE), TOO_LATE)
     if collecting(known.last):
         return None
-    return _left(began(known.last), deadlines.get(TIMEOUT), TIMED_OUT)
+    since = began(known.last)
+    own = (_left(since, deadlines.get(TIMEOUT), TIMED_OUT), _ready_by(known, since, deadlines.get(READY_WITHIN)))
+    return min((due for due in own if due is not None), default=None)
+
+
+def _ready_by(known: Known, since: float | None, seconds: str | None) -> tuple[float, str] | None:
+    return None if known.last is None or been_ready(known.last) else _left(since, seconds, NOT_READY)
 
 
 def _left(since: float | None, seconds: str | None, why: str) -> tuple[float, str] | None:

@@ -13,7 +13,7 @@ from klassd.workflows.executors.kubernetes.api import ApiError
 from klassd.workflows.executors.kubernetes.console import Console
 from klassd.workflows.executors.kubernetes.follower import Follower, record_of
 from klassd.workflows.executors.kubernetes.manifest import WORKER
-from klassd.workflows.executors.kubernetes.names import TIMED_OUT
+from klassd.workflows.executors.kubernetes.names import NOT_READY, TIMED_OUT
 from klassd.workflows.executors.kubernetes.plain_console import PlainConsole
 from klassd.workflows.executors.kubernetes.seen import Seen, began, collecting, own_name, stopped
 from klassd.workflows.executors.telling import Telling
@@ -22,6 +22,9 @@ from klassd.workflows.model.states import Cause
 from klassd.workflows.order import End
 
 log = logging.getLogger("klassd.workflows")
+
+
+_REQUESTED = {TIMED_OUT: "deadline", NOT_READY: "not_ready"}  # of an order's end; anything else is a stop
 
 
 class ImageFollower(Follower):
@@ -108,7 +111,7 @@ class ImageFollower(Follower):
         if self._began is None or exit_.reason:
             return ""
         why = stopped(self._known.job)
-        return "deadline" if why == TIMED_OUT else "stop" if why else ""
+        return _REQUESTED.get(why, "stop") if why else ""
 
 
 def follower_class(known: Any) -> type[Follower]:

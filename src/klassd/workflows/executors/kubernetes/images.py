@@ -73,6 +73,7 @@ def container(order: Order, spec: ContainerSpec, shape: PodShape, name: str) -> 
         env=parts.variables(env),
         envFrom=parts.sources(shape.env_from),
         resources=parts.resources(shape.resources),
+        readinessProbe=parts.readiness(order.service),
         volumeMounts=parts.mounts(shape.mounts),
         securityContext=parts.container_security(shape.security),
     )
@@ -82,4 +83,6 @@ def described(order: Order) -> dict[str, str]:
     if order.container is None:
         return {}
     kind = {names.CONTAINER: names.COLLECTED if order.container.outputs else names.ALONE}
-    return kind | ({} if order.timeout is None else {names.TIMEOUT: f"{order.timeout:g}"})
+    within = order.service.ready_within if order.service else None
+    limits = {names.TIMEOUT: order.timeout, names.READY_WITHIN: within}
+    return kind | {name: f"{seconds:g}" for name, seconds in limits.items() if seconds is not None}

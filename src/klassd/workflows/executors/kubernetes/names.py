@@ -17,7 +17,7 @@ INSTANCE = "app.kubernetes.io/instance"
 DOMAIN = "klassd.dev"
 RUN, EXECUTION, NODE, JOB = (f"{DOMAIN}/{name}" for name in ("run", "execution", "node", "job"))
 STOPPED = f"{DOMAIN}/stopped"  # annotation of a Job that a scheduler has stopped: why
-ON_REQUEST, TOO_LATE, TIMED_OUT = "on request", "start deadline", "timeout"
+ON_REQUEST, TOO_LATE, TIMED_OUT, NOT_READY = "on request", "start deadline", "timeout", "not ready"
 START_DEADLINE = f"{DOMAIN}/start-deadline"  # annotation: seconds that its pod may take to start
 CLAIM, REQUIRED = f"{DOMAIN}/start-claim", "required"  # annotation: its pods ask for the start before they run anything
 CONTAINER = (
@@ -25,6 +25,7 @@ CONTAINER = (
 )
 ALONE, COLLECTED = "alone", "collected"
 TIMEOUT = f"{DOMAIN}/timeout"  # annotation: seconds that an image may run, which has nobody in its pod to watch over it
+READY_WITHIN = f"{DOMAIN}/ready-within"  # annotation: seconds from its start within which it must be ready; the same
 ASKED = f"{DOMAIN}/readiness"  # annotation: the port that the kubelet asks whether it can be used
 NONCE = f"{DOMAIN}/nonce"  # of the frames in the pod's console: a scheduler that takes over knows them by it
 

@@ -8,7 +8,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from klassd.workflows.executors.kubernetes.names import ASKED
-from klassd.workflows.executors.kubernetes.seen import condition
+from klassd.workflows.executors.kubernetes.seen import began, condition
+from klassd.workflows.executors.kubernetes.timestamps import epoch
 from klassd.workflows.executors.kubernetes.view import Known
 from klassd.workflows.model.execution import Ready, Told
 
@@ -53,6 +54,14 @@ async def _until_ready(known: Known) -> Ready:
         if known.last is not None and (host := ready_at(known.last)):
             return Ready(at=time.time(), host=host)
         await changed.wait()
+
+
+def been_ready(pod: Mapping[str, Any]) -> bool:
+    """Whether it is or ever was: its condition then has changed since its container was started."""
+    if condition(pod, "Ready"):
+        return True
+    unready, since = condition(pod, "Ready", "False"), began(pod)
+    return unready is not None and since is not None and (epoch(unready.get("lastTransitionTime")) or 0.0) > since
 
 
 def ready_at(pod: Mapping[str, Any]) -> str:

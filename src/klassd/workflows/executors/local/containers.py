@@ -16,7 +16,7 @@ import msgspec
 from klassd.workflows.containers.engine import Engine, container_name, find_engine
 from klassd.workflows.containers.words import words
 from klassd.workflows.model.execution import Finished, Told
-from klassd.workflows.options import EngineOptions, Needs
+from klassd.workflows.options import EngineOptions, Needs, Service
 from klassd.workflows.order import Order
 from klassd.workflows.quantities import amount, sides
 
@@ -37,8 +37,8 @@ class Containers:
             self._engine = await asyncio.to_thread(find_engine)
         engine = self._engine
         self._note(order.execution_id, engine)
-        options = engine_options(engine, order.pod.resources if order.pod else None)
-        return msgspec.structs.replace(order, engine=options)
+        options = engine_options(engine, order.pod.resources if order.pod else None, order)
+        return msgspec.structs.replace(order, engine=options, service=_anywhere(order.service))
 
     def _note(self, execution_id: str, engine: Engine) -> None:
         os.makedirs(self._directory, mode=0o700, exist_ok=True)
@@ -79,10 +79,21 @@ async def _run(command: Sequence[str]) -> None:
         raise OSError(f"{' '.join(command)}: {text or f'exit code {process.returncode}'}")
 
 
-def engine_options(engine: Engine, needs: Needs | None) -> EngineOptions:
+def _anywhere(service: Service | None) -> Service | None:
+    """Reached at any free port of this machine, wherever it listens in its container."""
+    return service and msgspec.structs.replace(service, port=0)
+
+
+def engine_options(engine: Engine, needs: Needs | None, order: Order | None = None) -> EngineOptions:
     """Of what was asked for only the limits: one machine has no use for requests."""
     found = needs or Needs()
-    return EngineOptions(engine.path, memory=int(_limit(found.memory)), cpus=_limit(found.cpu))
+    return EngineOptions(
+        engine.path,
+        memory=int(_limit(found.memory)),
+        cpus=_limit(found.cpu),
+        port=(order.service.port or 0) if order and order.service else 0,
+        host_network=bool(order and order.uses_services),
+    )
 
 
 def _limit(asked: str | None) -> float:
