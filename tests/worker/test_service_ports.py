@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from worker_help import Runner, Said, Template
 
 from klassd.workflows.options import Service
+from klassd.workflows.worker.serving import Probe
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +96,47 @@ def test_a_port_that_another_listens_at_is_not_taken_for_the_services_own(
     assert said.error.message == (
         f"something else listens at port {port} of 127.0.0.1 already: give the service port=0, and let it listen at ctx.port"
     )
+
+
+class Watched:
+    """The supervisor's poll, a turn at a time."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[int, Callable[[], object]] = {}
+        self._poll = select.poll()
+
+    def watch(self, fd: int, handler: Callable[[], object], event: int = select.POLLIN) -> None:
+        self._handlers[fd] = handler
+        self._poll.register(fd, event)
+
+    def unwatch(self, fd: int) -> None:
+        if self._handlers.pop(fd, None):
+            self._poll.unregister(fd)
+
+    def turn(self) -> None:
+        for fd, _ in self._poll.poll(10_000):
+            self._handlers[fd]()
+
+
+@pytest.mark.parametrize("then", ["greets", "keeps silent"])
+def test_an_engine_that_accepts_before_its_image_listens_and_hangs_up_is_not_taken_for_it(then: str) -> None:
+    watched, answers = Watched(), list[bool]()
+    with socket.create_server(("127.0.0.1", 0)) as engine:
+        service = Service(ready="tcp", port=engine.getsockname()[1])
+        probe = Probe(service, watched, lambda: answers.append(True), published=True)
+        probe.turn(0.0)
+        engine.accept()[0].close()
+        watched.turn()
+        watched.turn()
+        assert not answers
+        probe.turn(0.0)
+        with engine.accept()[0] as connection:
+            watched.turn()
+            assert not answers
+            if then == "greets":
+                connection.sendall(b"220 ready\r\n")
+                watched.turn()
+            else:
+                probe.turn(0.0)  # its time has come
+        assert answers == [True]
+    probe.close()
