@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from containers_help import left
 
 from klassd.workflows import App, Container, FileOutput, Workflow
 from klassd.workflows.client import Client, RunView
@@ -54,11 +54,6 @@ async def until(client: Client, run_id: str, line: str) -> None:
             return
 
 
-def left(engine: Engine) -> str:
-    listed = [engine.path, "ps", "--all", "--quiet", "--filter", "label=dev.klassd.execution"]
-    return subprocess.run(listed, capture_output=True, text=True, check=True).stdout
-
-
 def test_files_exit_codes_and_consoles_pass_through_a_workflow(engine: Engine, tmp_path: Path) -> None:
     flow = Workflow("images")
     outputs = {
@@ -80,7 +75,7 @@ def test_files_exit_codes_and_consoles_pass_through_a_workflow(engine: Engine, t
     assert view.run.status == "succeeded", view.run.error
     assert view.run.output == [{"rows": [1, 2], "name": "dk", "none": []}, [2, 4]]
     assert console == ['$x {"fast":true}']
-    assert not left(engine)
+    assert not left(engine, view.run.id)
 
 
 @pytest.mark.parametrize(
@@ -98,14 +93,14 @@ def test_what_it_comes_to_is_told_as_of_a_job(engine: Engine, tmp_path: Path, wo
     view, _ = asyncio.run(finished(tmp_path, work))
     (execution,) = view.nodes[0].executions
     assert execution.cause == cause and said in str(execution.error)
-    assert not left(engine)
+    assert not left(engine, view.run.id)
 
 
 def test_a_stop_reaches_it_and_its_last_words_are_heard(engine: Engine, tmp_path: Path) -> None:
     work = shell("trap 'echo woken; exit 0' TERM; echo sleeping; sleep 100 & wait")
     view, console = asyncio.run(finished(tmp_path, work, once="sleeping"))
     assert (view.run.status, console) == ("cancelled", ["sleeping", "woken"])
-    assert not left(engine)
+    assert not left(engine, view.run.id)
 
 
 def test_nothing_of_it_is_left_when_its_worker_is_killed(engine: Engine, tmp_path: Path) -> None:
@@ -120,7 +115,7 @@ def test_nothing_of_it_is_left_when_its_worker_is_killed(engine: Engine, tmp_pat
 
     view = asyncio.run(main())
     assert view.nodes[0].executions[0].cause == "lost"
-    assert not left(engine)
+    assert not left(engine, view.run.id)
 
 
 def worker_of(execution_id: str) -> int:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from pathlib import Path
 
 import msgspec
 from container_jobs import Fetch
+from containers_help import left
 
 from klassd.workflows import App, Container, FileOutput, Http, Tcp, Workflow
 from klassd.workflows.client import RunView
@@ -59,11 +59,6 @@ def finished(path: Path, flow: Workflow) -> tuple[RunView, list[str]]:
     return asyncio.run(main())
 
 
-def left(engine: Engine) -> str:
-    listed = [engine.path, "ps", "--all", "--quiet", "--filter", "label=dev.klassd.execution"]
-    return subprocess.run(listed, capture_output=True, text=True, check=True).stdout
-
-
 def test_it_is_found_by_jobs_and_by_images_under_its_address_and_taken_down(engine: Engine, tmp_path: Path) -> None:
     flow = Workflow("served")
     service = flow.service("server", server(), ready=Http("/"), port=8080)
@@ -77,7 +72,7 @@ def test_it_is_found_by_jobs_and_by_images_under_its_address_and_taken_down(engi
     assert answers == ["hello", "hello"]
     assert view.nodes[0].address == f"127.0.0.1:{port}" and port != 8080
     assert (view.nodes[0].status, console) == ("succeeded", ["closed"])
-    assert not left(engine)
+    assert not left(engine, view.run.id)
 
 
 def test_one_that_ends_early_fails_what_uses_it(engine: Engine, tmp_path: Path) -> None:
@@ -87,7 +82,7 @@ def test_one_that_ends_early_fails_what_uses_it(engine: Engine, tmp_path: Path) 
     view, _ = finished(tmp_path, flow)
     assert [node.status for node in view.nodes] == ["failed", "failed"]
     assert str(view.nodes[1].error).startswith("stopped: its service server failed: exit code 4")
-    assert not left(engine)
+    assert not left(engine, view.run.id)
 
 
 def test_one_that_never_listens_is_not_ready_though_its_engine_may_listen_for_it(engine: Engine, tmp_path: Path) -> None:
@@ -97,7 +92,7 @@ def test_one_that_never_listens_is_not_ready_though_its_engine_may_listen_for_it
     flow.add("job", Fetch(at=service.address))
     view, _ = finished(tmp_path, flow)
     assert (view.nodes[0].executions[0].cause, view.nodes[1].status) == ("not_ready", "skipped")
-    assert not left(engine)
+    assert not left(engine, view.run.id)
 
 
 def test_only_what_uses_a_service_shares_the_network_of_the_machine_and_only_a_service_gets_a_port_there() -> None:
