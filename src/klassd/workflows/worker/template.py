@@ -253,8 +253,9 @@ class ForkingSupervisor(Supervisor):
         order = msgspec.json.encode(execution.order)
         head = len(order).to_bytes(4, "big") + execution.marker
         fds = array.array("i", [out, err, control.fileno()])
-        self._forker.sendmsg([head], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
-        self._forker.sendall(order)
+        sent = self._forker.sendmsg([head, order], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])  # in one go: it wakes up once
+        if rest := (head + order)[sent:]:
+            self._forker.sendall(rest)
         self._unborn.append(execution)
         return 0
 
@@ -309,7 +310,7 @@ class _Connection:
 
     def lines(self) -> list[bytes]:
         try:
-            data = self.sock.recv(256 * 1024)
+            data = self.sock.recv(64 * 1024)  # from 128 KiB on, malloc maps and unmaps memory for each
         except BlockingIOError:
             return []
         except OSError:

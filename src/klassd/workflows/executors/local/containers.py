@@ -27,6 +27,7 @@ class Containers:
     def __init__(self, directory: str) -> None:
         self._directory = directory
         self._engine: Engine | None = None
+        self._seen = False
 
     async def admit(self, order: Order) -> Order:
         """As its worker gets it. Raises ``LaunchRefused`` where there is no engine, or it cannot be given its arguments."""
@@ -57,13 +58,22 @@ class Containers:
                 yield batch
 
     def _engine_of(self, execution_id: str) -> Engine | None:
+        if not self._any():
+            return None
         try:
             with open(self._path(execution_id)) as file:
                 return Engine(file.read())
         except FileNotFoundError:
             return None
 
+    def _any(self) -> bool:
+        """Most machines run no images: nothing is looked for then."""
+        self._seen = self._seen or os.path.isdir(self._directory)
+        return self._seen
+
     def forget(self, execution_id: str) -> None:
+        if not self._any():
+            return
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path(execution_id))
 
