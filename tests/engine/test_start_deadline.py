@@ -1,11 +1,15 @@
 """A start deadline stops what starts too late; that is its cause, and nobody's request."""
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
 
 from klassd.workflows import Job, JobContext, Retry
 from klassd.workflows.client import Client, NodeView
 from klassd.workflows.composition import call_condition
 from klassd.workflows.engine.scheduler import Scheduler
+from klassd.workflows.model.execution import Told, Waiting
 from klassd.workflows.model.states import Cause, ExecutionStatus, RunStatus
 from klassd.workflows.order import Order
 from klassd.workflows.stores.memory import MemoryStore
@@ -46,3 +50,40 @@ def test_a_job_that_was_stopped_for_starting_late_failed_for_that_and_is_tried_a
     assert (first.status, first.cause) == (ExecutionStatus.FAILED, Cause.START_DEADLINE)
     assert first.error == "it did not start within 1 s"
     assert second.status is ExecutionStatus.RUNNING
+
+
+class Held(InlineExecutor):
+    """A queue holds it back for an hour, and lets it start ``slow`` seconds after that."""
+
+    def __init__(self, clock: VirtualClock, slow: float) -> None:
+        super().__init__(clock)
+        self._time, self._slow = clock, slow
+
+    async def follow(self, execution_id: str, cursor: str, seq: int, line: int) -> AsyncIterator[Sequence[Told]]:
+        await self._time.sleep(0.5)
+        yield [Waiting(why="a queue holds it back", held=True)]
+        await self._time.sleep(3600.0)
+        yield [Waiting(why="there is no pod yet")]
+        await self._time.sleep(self._slow)
+        async for batch in super().follow(execution_id, cursor, seq, line):
+            yield batch
+
+
+@pytest.mark.fault("E27")
+@pytest.mark.parametrize(("slow", "status"), [(0.4, ExecutionStatus.RUNNING), (0.6, ExecutionStatus.FAILED)])
+def test_the_time_to_start_in_stands_still_while_a_queue_of_the_cluster_holds_it_back(
+    slow: float, status: ExecutionStatus
+) -> None:
+    async def scenario() -> None:
+        clock = VirtualClock()
+        store = MemoryStore(clock=clock)
+        parts = {"clock": clock, "ids": SystemIds(), "spawner": TaskSpawner(), "call": call_condition}
+        async with Client(store, clock, SystemIds(), TaskSpawner()) as client:
+            run_id = await client.enqueue(Waits())
+            async with Scheduler(store, Held(clock, slow), **parts):
+                await clock.sleep(3602.0)
+                (node,) = (await client.view(run_id)).nodes
+                assert node.executions[0].status is status
+                assert node.executions[0].cause in (None, Cause.START_DEADLINE)
+
+    run_virtual(scenario())

@@ -43,6 +43,7 @@ def test_the_api_server_takes_every_document_of_a_manifest(cluster: Cluster, kub
         assert len(taken) == manifest.count("apiVersion: ") - manifest.count("fieldRef"), taken
 
 
+@pytest.mark.fault("E33")
 def test_an_installation_is_used_outlives_its_scheduler_and_leaves_nothing_behind(installation: Installation) -> None:
     installation.apply()
     runs_a_job_in_a_pod_of_its_own(installation)

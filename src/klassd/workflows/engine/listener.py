@@ -77,6 +77,7 @@ def _said(keeper: Keeping, live: Live, told: Told) -> dict[str, Any]:
     if isinstance(told, Started):
         return _started(live, told)
     if isinstance(told, Waiting):
+        live.hold(told.held, keeper.deps.clock.now())
         return live.waits(told.why)
     if isinstance(told, Unknown):
         return _unknown(keeper, live, told)
@@ -87,6 +88,7 @@ def _started(live: Live, told: Started) -> dict[str, Any]:
     if live.started_at is not None:
         return {}
     live.started_at = told.at
+    live.hold(False, told.at)
     live.status = lifecycle.step(live.status, "started")
     return {"status": live.status, "started_at": told.at} | live.waits_no_more()
 

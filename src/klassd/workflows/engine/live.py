@@ -33,6 +33,9 @@ class Live:
     waiting: str | None = None  # why it was not started yet, or that nobody can tell whether it runs
     unknown: float | None = None  # since when nobody can tell whether it runs
     late: bool = False  # its start deadline passed
+    held_at: float | None = None  # since when others hold its start back
+    held_for: float = 0.0  # seconds that they have done so before
+    freed: asyncio.Event | None = None  # set when they do so no more
     course: Course = field(default_factory=Course)
     token_hashes: tuple[str, ...] = ()  # that earlier owners have stored
     bars: dict[str, Any] = field(default_factory=dict)
@@ -56,6 +59,14 @@ class Live:
             return {}
         self.waiting = why
         return {"waiting": why}
+
+    def hold(self, held: bool, now: float) -> None:
+        if held and self.held_at is None:
+            self.held_at, self.freed = now, asyncio.Event()
+        elif not held and self.held_at is not None and self.freed is not None:
+            self.held_for += now - self.held_at
+            self.freed.set()
+            self.held_at = self.freed = None
 
     def waits_no_more(self) -> dict[str, Any]:
         waited, self.waiting = self.waiting, None

@@ -29,7 +29,11 @@ async def insist(keeper: Keeping, live: Live, grace: float | None = None) -> Non
 
 
 async def watch_start(keeper: Keeping, live: Live, deadline: float) -> None:
-    await keeper.deps.clock.sleep(deadline)
+    """From now on, but for the time that others hold it back."""
+    clock = keeper.deps.clock
+    due = clock.now() + deadline
+    while live.freed or (left := due + live.held_for - clock.now()) > 0:
+        await (live.freed.wait() if live.freed else clock.sleep(left))
     if keeper.current(live) and live.started_at is None:
         live.late = True
         await insist(keeper, live, grace=0.0)

@@ -23,9 +23,11 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
-    """It was launched and does not run yet: the latest reason why, in a short sentence."""
+    """It was launched and does not run yet: the latest reason why, in a short sentence. ``held``: by others, on purpose, so
+    the time to its start deadline does not run."""
 
     why: str
+    held: bool = False
 
 
 class Unknown(msgspec.Struct, frozen=True, kw_only=True):

@@ -113,14 +113,14 @@ class Follower:
         if not said or said[-1] == self._said:
             return None
         self._said = said[-1]
-        return Waiting(why=self._said)
+        return Waiting(why=self._said, held=self._known.seen.held)
 
     def _waits(self, state: Seen) -> Waiting | None:
         """What it waits for before its start, where that is news."""
         if state.running or not state.waiting or state.waiting == self._shown or self._unknown.since is not None:
             return None
         self._said = self._shown = state.waiting
-        return Waiting(why=state.waiting)
+        return Waiting(why=state.waiting, held=state.held)
 
     def _stopped_unborn(self) -> bool:
         known = self._known

@@ -16,9 +16,10 @@ from klassd.workflows.executors.kubernetes.names import (
     TOO_LATE,
 )
 from klassd.workflows.executors.kubernetes.readiness import been_ready
-from klassd.workflows.executors.kubernetes.seen import began, collecting, stopped
+from klassd.workflows.executors.kubernetes.seen import began, collecting, stopped, suspended
+from klassd.workflows.executors.kubernetes.timestamps import epoch
 from klassd.workflows.executors.kubernetes.timestamps import seconds as timestamp
-from klassd.workflows.executors.kubernetes.view import Known
+from klassd.workflows.executors.kubernetes.view import Known, Object
 
 log = logging.getLogger("klassd.workflows")
 
@@ -49,12 +50,18 @@ def _due(known: Known) -> tuple[float, str] | None:
         return None
     deadlines = job["metadata"].get("annotations") or {}
     if not known.seen.running:
-        return _left(timestamp(job["metadata"]["creationTimestamp"]), deadlines.get(START_DEADLINE), TOO_LATE)
+        return None if suspended(job) else _left(_let_go(job), deadlines.get(START_DEADLINE), TOO_LATE)
     if collecting(known.last):
         return None
     since = began(known.last)
     own = (_left(since, deadlines.get(TIMEOUT), TIMED_OUT), _ready_by(known, since, deadlines.get(READY_WITHIN)))
     return min((due for due in own if due is not None), default=None)
+
+
+def _let_go(job: Object) -> float:
+    """When it was made; or later, when a queue did not hold it back any more."""
+    made = timestamp(job["metadata"]["creationTimestamp"])
+    return max(made, epoch(job["status"].get("startTime")) or made)
 
 
 def _ready_by(known: Known, since: float | None, seconds: str | None) -> tuple[float, str] | None:

@@ -52,12 +52,13 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     exit: Exit | None = None  # our container is dead, or can never start any more
     record: str = ""  # the termination message
     waiting: str = ""  # why it does not run yet
+    held: bool = False  # a queue of the cluster does not let it
 
 
 def seen(job: Mapping[str, Any] | None, pod: Mapping[str, Any] | None) -> Seen:
     """``pod``: its first one."""
     if pod is None:
-        return Seen(exit=_refused(job), waiting=_no_pod(job))
+        return Seen(exit=_refused(job), waiting=_no_pod(job), held=suspended(job))
     state = _state(pod)
     terminated = state.get("terminated")
     if terminated:
@@ -221,12 +222,16 @@ def _gone_while_running(job: Mapping[str, Any] | None, pod: Mapping[str, Any]) -
 # -- before it runs ---------------------------------------------------------------------------------------------------
 
 
+def suspended(job: Mapping[str, Any] | None) -> bool:
+    return bool(job and job["spec"].get("suspend"))
+
+
 def _no_pod(job: Mapping[str, Any] | None) -> str:
     if job is None:
         return ""
     if job["spec"].get("parallelism") == 0:
         return "it is stopped"
-    if job["spec"].get("suspend"):
+    if suspended(job):
         return "its Job is suspended: a queue holds it back"
     return "there is no pod yet"
 

@@ -285,7 +285,8 @@ def _outdated(item: Object, latest: Object | None) -> bool:
 def _job(item: Object) -> Object:
     spec, status = item["spec"], item.get("status") or {}
     kept = {name: spec[name] for name in ("suspend", "parallelism", "ttlSecondsAfterFinished") if name in spec}
-    return {"metadata": _metadata(item), "spec": kept, "status": {"conditions": status.get("conditions") or ()}}
+    told = {"conditions": status.get("conditions") or (), "startTime": status.get("startTime")}
+    return {"metadata": _metadata(item), "spec": kept, "status": told}
 
 
 def _pod(item: Object) -> Object:
