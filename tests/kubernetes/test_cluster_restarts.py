@@ -22,16 +22,24 @@ from cluster_runs import Runs
 from test_cluster_kills import every_console_is_whole, every_pod_ran_once
 from witness import witness
 
+from klassd.workflows.client import RunView
+from klassd.workflows.model.run import Execution
+
 PODS = 10
 DOWN = 3.0  # seconds
 
 
-@pytest.mark.skipif("KLASSD_TEST_CLUSTER_RUN" not in os.environ, reason="takes a cluster down that must be nobody else's")
+alone = pytest.mark.skipif(
+    "KLASSD_TEST_CLUSTER_RUN" not in os.environ, reason="takes a cluster down that must be nobody else's"
+)
+
+
+@alone
 @pytest.mark.parametrize("name", ["apiserver", "kubelet"])
 def test_a_program_of_the_cluster_that_dies_and_comes_back_costs_no_pod_and_no_line(
     runs: Runs, cluster: Cluster, name: str
 ) -> None:
-    part = Part(Path(os.environ["KLASSD_TEST_CLUSTER_RUN"]), name)
+    part = part_of_it(name)
     with witness(cluster.here) as pods:
         runs.start()
         run_id = runs.enqueue(cluster_jobs.witnessed(PODS, pods.url))
@@ -46,6 +54,40 @@ def test_a_program_of_the_cluster_that_dies_and_comes_back_costs_no_pod_and_no_l
     assert len(items.executions) == PODS
     every_pod_ran_once(items, pods.said, cluster)
     every_console_is_whole(items, runs)
+
+
+@alone
+def test_a_node_that_falls_silent_is_told_as_unknown_and_what_runs_there_goes_on(runs: Runs, cluster: Cluster) -> None:
+    """Its kubelet is gone for as long as the cluster takes to notice, some 40 s; its containers know nothing of that."""
+    runs.start()
+    run_id = runs.enqueue(cluster_jobs.Sleeper())
+    runs.until(run_id, lambda view: console(runs, view) == ["sleeping"])
+    part = part_of_it("kubelet")
+    part.kill()
+    try:
+        view = runs.until(run_id, lambda view: "is unknown: its node" in str(only(view).waiting))
+        assert (view.run.status, only(view).status) == ("running", "running")
+        assert "is unknown: its node" in runs.klassd("show", run_id)
+    finally:
+        part.start()
+    runs.until(run_id, lambda view: only(view).waiting is None)
+    runs.ask(lambda client: client.cancel(run_id))
+    view = runs.finished(run_id)
+    assert (view.run.status, only(view).attempt, console(runs, view)) == ("cancelled", 1, ["sleeping", "woken"])
+
+
+def part_of_it(name: str) -> Part:
+    return Part(Path(os.environ["KLASSD_TEST_CLUSTER_RUN"]), name)
+
+
+def only(view: RunView) -> Execution:
+    (execution,) = view.nodes[0].executions
+    return execution
+
+
+def console(runs: Runs, view: RunView) -> list[str]:
+    executions = view.nodes[0].executions
+    return [line.text for line in runs.ask(lambda client: client.log(executions[0].id))] if executions else []
 
 
 def answers(cluster: Cluster) -> bool:
