@@ -17,7 +17,7 @@ from outcomes import came_to
 from klassd.workflows.executors.kubernetes import follower, guard, view
 from klassd.workflows.model.states import Cause, ExecutionStatus
 from klassd.workflows.options import Service
-from klassd.workflows.order import ContainerSpec, Order
+from klassd.workflows.order import ContainerSpec, FileSpec, Order
 from klassd.workflows.ports import Executor
 from klassd.workflows.testing.executors import Heard, hear, opened, run
 
@@ -230,6 +230,19 @@ def test_an_image_that_is_no_service_in_time_is_stopped_and_told_so(fake: Fake) 
     service = Service(ready="tcp", port=5432, ready_within=0.5)
     heard = told(fake, an_order(container=ContainerSpec(image="db:1"), service=service))
     assert came_to(heard).cause is Cause.NOT_READY
+
+
+@pytest.mark.fault("E18")
+def test_files_that_nobody_can_read_because_the_image_for_that_is_not_there_fail_it_in_time(fake: Fake) -> None:
+    async def image(container: Container) -> Ended:
+        return Ended(0)
+
+    running(fake, image)
+    spec = ContainerSpec(image="tool:1", outputs={"rows": FileSpec(path="/out/rows.json")})
+    heard = told(fake, an_order(container=spec, start_deadline=0.5), image="invalid:1")
+    found = came_to(heard)
+    assert (found.status, found.cause) == (ExecutionStatus.FAILED, Cause.OUTPUT), found
+    assert "its files could not be read: the container that reads them did not start in time" in str(found.message)
 
 
 @pytest.mark.fault("E27")

@@ -130,8 +130,8 @@ class Pod:
         leaving = asyncio.ensure_future(self._leaving.wait())
         try:
             await asyncio.wait({living, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if not living.done() and not self.containers:
-                living.cancel()  # nothing has started, and nothing will
+            if not living.done() and all(name in self._ends for name in self.containers):
+                living.cancel()  # nothing of it runs, and nothing will
             elif not living.done():
                 await self._stop(living)
                 await living
@@ -147,14 +147,16 @@ class Pod:
         await self._mount(spec)
         if problem := self._missing(spec):
             await self._wait(*problem)
-        await self._pull(spec)
         for container in spec.get("initContainers") or ():
+            await self._pull(container["image"])
             if container.get("restartPolicy") == "Always":
                 self._start(container)
             elif (await self._start(container)).code:
                 self._verdict = {"reason": "Init:Error"}
                 break
         else:
+            for container in spec["containers"]:
+                await self._pull(container["image"])
             self._say("Normal", "Created", "Created container worker")
             tasks = {each["name"]: self._start(each) for each in spec["containers"]}
             self._say("Normal", "Started", "Started container worker")
@@ -179,16 +181,14 @@ class Pod:
         self._kubelet.edit(self._item, lambda pod: pod["spec"].update(nodeName=NODE))
         self.report()
 
-    async def _pull(self, spec: Mapping[str, Any]) -> None:
-        for container in [*(spec.get("initContainers") or ()), *spec["containers"]]:
-            image = container["image"]
-            self._say("Normal", "Pulling", f'Pulling image "{image}"')
-            if "invalid" in image:
-                said = f'Back-off pulling image "{image}"'
-                self._say("Warning", "Failed", f'Failed to pull image "{image}": not found')
-                await self._wait("ImagePullBackOff", said)
-            await asyncio.sleep(self._kubelet.pulling.get(image, 0.0))
-            self._say("Normal", "Pulled", f'Successfully pulled image "{image}"')
+    async def _pull(self, image: str) -> None:
+        self._say("Normal", "Pulling", f'Pulling image "{image}"')
+        if "invalid" in image:
+            said = f'Back-off pulling image "{image}"'
+            self._say("Warning", "Failed", f'Failed to pull image "{image}": not found')
+            await self._wait("ImagePullBackOff", said)
+        await asyncio.sleep(self._kubelet.pulling.get(image, 0.0))
+        self._say("Normal", "Pulled", f'Successfully pulled image "{image}"')
 
     async def _mount(self, spec: Mapping[str, Any]) -> None:
         """A Job's objects may come after it: a kubelet tries again."""

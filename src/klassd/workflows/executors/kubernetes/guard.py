@@ -16,7 +16,7 @@ from klassd.workflows.executors.kubernetes.names import (
     TOO_LATE,
 )
 from klassd.workflows.executors.kubernetes.readiness import been_ready
-from klassd.workflows.executors.kubernetes.seen import began, collecting, stopped, suspended
+from klassd.workflows.executors.kubernetes.seen import began, collecting, stopped, suspended, unread_since
 from klassd.workflows.executors.kubernetes.timestamps import epoch
 from klassd.workflows.executors.kubernetes.timestamps import seconds as timestamp
 from klassd.workflows.executors.kubernetes.view import Known, Object
@@ -52,7 +52,7 @@ def _due(known: Known) -> tuple[float, str] | None:
     if not known.seen.running:
         return None if suspended(job) else _left(_let_go(job), deadlines.get(START_DEADLINE), TOO_LATE)
     if collecting(known.last):
-        return None
+        return _left(unread_since(known.last), deadlines.get(START_DEADLINE), TOO_LATE)
     since = began(known.last)
     own = (_left(since, deadlines.get(TIMEOUT), TIMED_OUT), _ready_by(known, since, deadlines.get(READY_WITHIN)))
     return min((due for due in own if due is not None), default=None)

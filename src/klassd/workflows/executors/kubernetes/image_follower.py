@@ -13,7 +13,7 @@ from klassd.workflows.executors.kubernetes.api import ApiError
 from klassd.workflows.executors.kubernetes.console import Console
 from klassd.workflows.executors.kubernetes.follower import Follower, record_of
 from klassd.workflows.executors.kubernetes.manifest import WORKER
-from klassd.workflows.executors.kubernetes.names import NOT_READY, TIMED_OUT
+from klassd.workflows.executors.kubernetes.names import NOT_READY, TIMED_OUT, TOO_LATE
 from klassd.workflows.executors.kubernetes.plain_console import PlainConsole
 from klassd.workflows.executors.kubernetes.seen import Seen, began, collecting, own_name, stopped
 from klassd.workflows.executors.telling import Telling
@@ -79,14 +79,14 @@ class ImageFollower(Follower):
             end = finished.end and msgspec.structs.replace(finished.end, lines=self._plain.lines)
             message = exit_.message or finished.exit.message
             return [msgspec.structs.replace(finished, end=end, exit=msgspec.structs.replace(exit_, message=message))]
-        if collecting(self._known.last):
-            message = f"it succeeded, but its files could not be read: {exit_.message or f'exit code {exit_.exit_code}'}"
-            return [
-                Finished(
-                    exit=msgspec.structs.replace(exit_, reason=exit_.reason or Cause.OUTPUT, message=message), at=time.time()
-                )
-            ]
-        return [self._by_exit_code(exit_)]
+        return [self._unread(exit_) if collecting(self._known.last) else self._by_exit_code(exit_)]
+
+    def _unread(self, exit_: Exit) -> Finished:
+        why, reason = exit_.message or f"exit code {exit_.exit_code}", exit_.reason or Cause.OUTPUT
+        if stopped(self._known.job) == TOO_LATE:
+            why, reason = "the container that reads them did not start in time", Cause.OUTPUT
+        message = f"it succeeded, but its files could not be read: {why}"
+        return Finished(exit=msgspec.structs.replace(exit_, reason=reason, message=message), at=time.time())
 
     def _by_exit_code(self, exit_: Exit) -> Finished:
         now = time.time()

@@ -70,8 +70,10 @@ def _patient(order: Order, settings: KubernetesSettings) -> Order:
 
 
 def _start_deadline(order: Order, settings: KubernetesSettings) -> dict[str, str]:
-    """The executor's own, for what has none; the engine watches over that of a job or node."""
-    own = settings.start_seconds if order.start_deadline is None else None
+    """The executor's own, for what has none; the engine watches over that of a job or node, but not over the container that
+    reads an image's files, which comes after it."""
+    reads = order.container is not None and bool(order.container.outputs)
+    own = settings.start_seconds if order.start_deadline is None else order.start_deadline if reads else None
     return {} if own is None else {names.START_DEADLINE: f"{own:g}"}
 
 

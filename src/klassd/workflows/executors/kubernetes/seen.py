@@ -103,6 +103,13 @@ def collecting(pod: Mapping[str, Any] | None) -> bool:
     return ended.get("exitCode") == 0 and not ended.get("signal")
 
 
+def unread_since(pod: Mapping[str, Any] | None) -> float | None:
+    """Since when an image has ended well whose files nobody reads yet."""
+    if pod is None or not collecting(pod) or "waiting" not in _state_of(pod, WORKER):
+        return None
+    return epoch(_state_of(pod, OWN)["terminated"].get("finishedAt"))
+
+
 def began(pod: Mapping[str, Any] | None) -> float | None:
     """When the container that works was started."""
     state = _state_of(pod, own_name(pod)) if pod is not None else {}
