@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 
 import msgspec
@@ -38,6 +39,20 @@ my $server = IO::Socket::INET->new($ARGV[0]) or die "nobody is at $ARGV[0]";
 print $server "GET / HTTP/1.0\r\n\r\n";
 open my $out, ">", "/out/said";
 print $out (<$server>)[-1];
+"""
+PROXY = r"""
+use IO::Socket::INET;
+$SIG{TERM} = sub { exit 0 };
+$SIG{PIPE} = "IGNORE";
+my ($behind, $port) = @ARGV;
+my $server = IO::Socket::INET->new(LocalAddr => "127.0.0.1", LocalPort => $port, ReuseAddr => 1, Listen => 5) or die "no port";
+while (my $client = $server->accept) {
+    while (<$client>) { last if /^\s*$/ }
+    my $asked = IO::Socket::INET->new($behind) or die "nobody is at $behind";
+    print $asked "GET / HTTP/1.0\r\n\r\n";
+    print $client $_ while <$asked>;
+    close $client;
+}
 """
 
 
@@ -75,6 +90,19 @@ def test_it_is_found_by_jobs_and_by_images_under_its_address_and_taken_down(engi
     assert not left(engine, view.run.id)
 
 
+def test_one_that_uses_another_itself_is_reached_at_its_own_port(engine: Engine, tmp_path: Path) -> None:
+    flow = Workflow("served")
+    behind = flow.service("behind", server(), ready=Http("/"), port=8080)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    front = Container(IMAGE, command=["/bin/perl", "-e", PROXY], args=[behind.address, port])
+    service = flow.service("front", front, ready=Tcp(), port=port)
+    flow.returns([flow.add("job", Fetch(at=service.address)).output, service.address])
+    view, _ = finished(tmp_path, flow)
+    assert view.run.output == ["hello", f"127.0.0.1:{port}"], view.run.error
+    assert not left(engine, view.run.id)
+
+
 def test_one_that_ends_early_fails_what_uses_it(engine: Engine, tmp_path: Path) -> None:
     flow = Workflow("served")
     service = flow.service("server", server("once"), ready=Http("/"), port=8080)
@@ -107,3 +135,4 @@ def test_only_what_uses_a_service_shares_the_network_of_the_machine_and_only_a_s
     service = Service(ready="tcp", port=80)
     assert network(msgspec.structs.replace(order, service=service)) == ["--network=bridge", "--publish=127.0.0.1:40000:80"]
     assert network(msgspec.structs.replace(order, uses_services=True)) == ["--network=host"]
+    assert network(msgspec.structs.replace(order, uses_services=True, service=service)) == ["--network=host"]
