@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 from container_jobs import Fetch
@@ -74,6 +76,11 @@ def finished(path: Path, flow: Workflow) -> tuple[RunView, list[str]]:
     return asyncio.run(main())
 
 
+def opened(gate: Path) -> BinaryIO:
+    """For whoever reads, now or later; this side waits for nobody."""
+    return open(gate, "r+b", buffering=0)
+
+
 def test_it_is_found_by_jobs_and_by_images_under_its_address_and_taken_down(engine: Engine, tmp_path: Path) -> None:
     flow = Workflow("served")
     service = flow.service("server", server(), ready=Http("/"), port=8080)
@@ -100,6 +107,31 @@ def test_one_that_uses_another_itself_is_reached_at_its_own_port(engine: Engine,
     flow.returns([flow.add("job", Fetch(at=service.address)).output, service.address])
     view, _ = finished(tmp_path, flow)
     assert view.run.output == ["hello", f"127.0.0.1:{port}"], view.run.error
+    assert not left(engine, view.run.id)
+
+
+def test_one_goes_on_under_the_next_scheduler_at_the_same_address(engine: Engine, tmp_path: Path) -> None:
+    flow = Workflow("served")
+    service = flow.service("server", server(), ready=Http("/"), port=8080)
+    os.mkfifo(gate := tmp_path / "gate")
+    flow.returns([flow.add("job", Fetch(at=service.address, gate=str(gate))).output, service.address])
+    store = MemoryStore("memory:")
+
+    async def main() -> RunView:
+        async with App().client(store) as client:
+            run_id = await client.enqueue(flow)
+            async with App(executor=LocalExecutor(str(tmp_path))).scheduler(store):
+                async for _ in client.changes():
+                    if (executions := (await client.view(run_id)).nodes[1].executions) and executions[0].started_at:
+                        break
+            async with App(executor=LocalExecutor(str(tmp_path))).scheduler(store):
+                with opened(gate):
+                    await client.wait(run_id)
+            return await client.view(run_id)
+
+    view = asyncio.run(main())
+    assert view.run.output == ["hello", view.nodes[0].address], view.run.error
+    assert [(node.status, node.attempts) for node in view.nodes] == [("succeeded", 1)] * 2
     assert not left(engine, view.run.id)
 
 
