@@ -156,15 +156,18 @@ def test_one_that_never_listens_is_not_ready_though_its_engine_may_listen_for_it
 
 
 def test_only_what_uses_a_service_shares_the_network_of_the_machine_and_only_a_service_gets_a_port_there() -> None:
-    engine, spec = Engine("/usr/bin/podman"), ContainerSpec(image="tool")
+    spec = ContainerSpec(image="tool")
     order = Order(execution_id="r-0-0-1", run_id="r", node="n", job="tool", source="s")
 
-    def network(order: Order) -> list[str]:
+    def network(order: Order, program: str = "podman") -> list[str]:
+        engine = Engine(f"/usr/bin/{program}")
         made = engine.create("c", spec, Words(), engine_options(engine, None, order), port=40_000)
         return [word for word in made if word.startswith(("--publish", "--network"))]
 
     assert network(order) == []
     service = Service(ready="tcp", port=80)
-    assert network(msgspec.structs.replace(order, service=service)) == ["--network=bridge", "--publish=127.0.0.1:40000:80"]
+    served = msgspec.structs.replace(order, service=service)
+    assert network(served) == ["--network=private", "--publish=127.0.0.1:40000:80"]
+    assert network(served, "docker") == ["--network=bridge", "--publish=127.0.0.1:40000:80"]
     assert network(msgspec.structs.replace(order, uses_services=True)) == ["--network=host"]
     assert network(msgspec.structs.replace(order, uses_services=True, service=service)) == ["--network=host"]
