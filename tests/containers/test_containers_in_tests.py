@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from klassd.workflows import Container, FileOutput, Retry, Tcp, Workflow
+from klassd.workflows import Container, FileOutput, JobContext, Retry, Tcp, Workflow
 from klassd.workflows.errors import ContainerFailed
-from klassd.workflows.testing import run_job, run_workflow
+from klassd.workflows.testing import VirtualEngine, run_job, run_workflow
 
 ROWS = {"rows": FileOutput("/out/rows.json"), "name": FileOutput("/out/name", default="none", format="text")}
 
@@ -54,6 +55,32 @@ def test_a_service_that_is_stood_in_for_is_up_until_nothing_uses_it() -> None:
     result = run_workflow(served(), stubs={"db": None, "load": lambda container, ctx: {"rows": container.args[0]}})
     assert result.output == "127.0.0.1:5432"
     assert [result.nodes[name].status for name in ("db", "load")] == ["succeeded", "succeeded"]
+
+
+def test_a_service_that_never_comes_up_is_tried_again_and_then_nothing_uses_it() -> None:
+    flow = Workflow("served")
+    db = flow.service("db", Container("postgres:16", retry=Retry(1)), ready=Tcp(), port=5432)
+    flow.add("load", Container("load", args=[db.address]))
+    result = run_workflow(flow, stubs={"db": None, "load": None}, fail={"db": ContainerFailed("exit code 3")})
+    assert (result.nodes["db"].attempts, result.nodes["load"].status) == (2, "skipped")
+    assert result.error == "db failed: exit code 3"
+    again = run_workflow(flow, stubs={"db": None, "load": None}, fail={"db": 1})
+    assert (again.status, again.nodes["db"].attempts, again.nodes["load"].attempts) == ("succeeded", 2, 1)
+
+
+@pytest.mark.fault("F15")
+def test_a_service_stays_up_when_another_scheduler_takes_over() -> None:
+    async def load(container: Container, ctx: JobContext) -> dict[str, Any]:
+        await asyncio.sleep(60)
+        return {"rows": 3}
+
+    with VirtualEngine(stubs={"db": None, "load": load}) as engine:
+        run = engine.enqueue(served())
+        engine.advance(seconds=10)
+        engine.restart()
+        assert run.node("db").status == "ready"
+        assert engine.finish(run).output == 3
+        assert (run.node("db").status, run.node("db").attempts) == ("succeeded", 1)
 
 
 def test_a_service_that_nobody_stands_in_for_says_how_to() -> None:

@@ -39,43 +39,72 @@ def test_a_service_is_reached_from_another_pod_outlives_its_scheduler_and_is_tak
     assert console[-1].text == "closed"
 
 
+SERVE = """
+import http.server, os
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/end":
+            os._exit(0)
+        self.send_response(200)
+        self.end_headers()
+
+http.server.HTTPServer(("", 8080), Handler).serve_forever()
+"""
 ASK = """
-import json, sys, urllib.request
+import json, sys, time, urllib.request
+time.sleep(3)
 status = urllib.request.urlopen(f"http://{sys.argv[1]}/").status
 open("/out/status", "w").write(json.dumps(status))
 """
+END = """
+import sys, time, urllib.request
+try:
+    urllib.request.urlopen(f"http://{sys.argv[1]}/end")
+except OSError:
+    time.sleep(1000)
+"""
+SLEEP = "import time; time.sleep(1000)"
 
 
-def served(cluster: Cluster, *command: str, ready_within: float = 60.0) -> Workflow:
+def python(cluster: Cluster, program: str, *args: object, **options: Any) -> Container:
+    return Container(cluster.image, command=["python3", "-c", program], args=args, grace=1.0, **options)
+
+
+def test_an_image_is_reached_from_another_pod_outlives_its_scheduler_and_is_taken_down(runs: Runs, cluster: Cluster) -> None:
     flow = Workflow("served")
-    container = Container(cluster.image, key="server", command=command, grace=1.0)
-    server = flow.service("server", container, ready=Http("/"), port=8080, ready_within=ready_within)
-    asked = Container(
-        cluster.image,
-        key="ask",
-        command=["python3", "-c", ASK],
-        args=[server.address],
-        outputs={"status": FileOutput("/out/status")},
-    )
-    flow.returns([flow.add("ask", asked).outputs("status"), server.address])
-    return flow
-
-
-def test_an_image_is_a_service_that_another_pod_finds_under_its_address_and_is_taken_down(runs: Runs, cluster: Cluster) -> None:
+    service = flow.service("server", python(cluster, SERVE, key="server"), ready=Http("/"), port=8080)
+    status = {"status": FileOutput("/out/status")}
+    asked = flow.add("ask", python(cluster, ASK, service.address, key="ask", outputs=status))
+    flow.returns([asked.outputs("status"), service.address])
+    scheduler = runs.start()
+    run_id = runs.enqueue(flow)
+    runs.until(run_id, lambda view: of(view, "ask").latest and of(view, "ask").latest[0].started_at)
+    runs.kill(scheduler)
     runs.start()
-    view = runs.finished(runs.enqueue(served(cluster, "python3", "-m", "http.server", "8080")))
+    view = runs.finished(run_id)
     assert view.run.status == "succeeded", view.run.error
-    status, address = view.run.output
     server = of(view, "server")
-    assert (status, server.status, server.address) == (200, "succeeded", address)
-    assert address.startswith("10.") and address.endswith(":8080")
+    assert view.run.output == [200, server.address]
+    assert (server.status, server.attempts) == ("succeeded", 1)
+    assert server.address.startswith("10.") and server.address.endswith(":8080")
     assert all(is_dead(pod) for pod in cluster.pods(server.latest[0].id)), "a run ends after its services"
 
 
-def test_an_image_that_is_not_ready_in_time_is_stopped_and_nothing_uses_it(runs: Runs, cluster: Cluster) -> None:
+@pytest.mark.fault("F15")
+def test_an_image_that_ends_early_or_is_not_ready_in_time_fails_what_would_use_it(runs: Runs, cluster: Cluster) -> None:
+    flow = Workflow("served")
+    brief = flow.service("brief", python(cluster, SERVE, key="brief"), ready=Http("/"), port=8080)
+    flow.add("user", python(cluster, END, brief.address, key="user"))
+    deaf = flow.service("deaf", python(cluster, SLEEP, key="deaf"), ready=Http("/"), port=8080, ready_within=3.0)
+    flow.add("never", python(cluster, SLEEP, key="never"), after=[deaf])
     runs.start()
-    view = runs.finished(runs.enqueue(served(cluster, "python3", "-c", "import time; time.sleep(1000)", ready_within=3.0)))
-    assert (of(view, "server").latest[0].cause, of(view, "ask").status, view.run.status) == ("not_ready", "skipped", "failed")
+    view = runs.finished(runs.enqueue(flow))
+    assert of(view, "brief").error == "it ended by itself before the nodes that use it had ended"
+    assert of(view, "user").error == f"stopped: its service brief failed: {of(view, 'brief').error}"
+    assert (of(view, "user").latest[0].cause, of(view, "user").attempts) == ("service", 1)
+    assert (of(view, "deaf").latest[0].cause, of(view, "never").status) == ("not_ready", "skipped")
+    assert all(is_dead(pod) for name in ("user", "deaf") for pod in cluster.pods(of(view, name).latest[0].id))
 
 
 @pytest.mark.fault("F15")

@@ -24,8 +24,8 @@ from klassd.workflows.executors.kubernetes import names
 from klassd.workflows.executors.kubernetes.delivery import IN_CONFIG_MAP, IN_VARIABLE
 from klassd.workflows.model.run import execution_id
 from klassd.workflows.model.workflow import Node
-from klassd.workflows.options import Needs, Options
-from klassd.workflows.order import Order
+from klassd.workflows.options import Needs, Options, Service
+from klassd.workflows.order import ContainerSpec, Order
 from klassd.workflows.pods import (
     Claim,
     ConfigMapKey,
@@ -106,6 +106,12 @@ def test_a_large_order_is_rendered_so() -> None:
     golden(
         "large", {"job": found.job, "objects": [{**each, "binaryData": sorted(each["binaryData"])} for each in found.objects]}
     )
+
+
+def test_a_service_that_is_an_image_is_rendered_so() -> None:
+    container, service = ContainerSpec("postgres:16"), Service(ready="tcp", port=5432, ready_within=300.0)
+    inputs = {"args": ["-c", "fsync=off"], "env": {"POSTGRES_HOST_AUTH_METHOD": "trust"}}
+    golden("image_service", job(job="postgres", inputs=inputs, container=container, service=service, timeout=86400.0))
 
 
 @given(careful_pods())

@@ -68,7 +68,7 @@ class EngineOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     path: str  # of docker or podman
     memory: int = 0  # bytes; 0: no limit
     cpus: float = 0.0
-    port: int = 0  # where a service listens in it; others reach it at the port of the order
+    port: int = 0  # where a service listens in it, to be published at a free one of this machine
     host_network: bool = False  # it uses a service, and those are at 127.0.0.1
 
 

@@ -30,6 +30,11 @@ class Engine:
     def _is_docker(self) -> bool:
         return os.path.basename(self.path) == "docker"
 
+    @property
+    def _private(self) -> str:
+        """A network of its own, whatever the default is: podman then takes the one that works for its user."""
+        return "bridge" if self._is_docker else "private"
+
     def has(self, image: str) -> list[str]:
         return [self.path, "image", "inspect", "--format", "-", image]
 
@@ -50,7 +55,7 @@ class Engine:
             *(f"--env={variable}={value}" for variable, value in given.env.items()),
             *([f"--memory={options.memory}b"] if options.memory else []),
             *([f"--cpus={options.cpus:g}"] if options.cpus else []),
-            *(["--network=bridge", f"--publish={LOOPBACK}:{port}:{options.port}"] if options.port and port else []),
+            *([f"--network={self._private}", f"--publish={LOOPBACK}:{port}:{options.port}"] if options.port and port else []),
             *(["--network=host"] if options.host_network else []),
             *(f"--entrypoint={word}" for word in entry),
             spec.image,

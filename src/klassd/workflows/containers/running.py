@@ -9,13 +9,15 @@ import dataclasses
 import io
 import posixpath
 import signal
+import socket
 import subprocess
 import tarfile
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from klassd.workflows.containers.engine import Engine, container_name, find_engine, last_line
+from klassd.workflows.containers.engine import LOOPBACK, Engine, container_name, find_engine, last_line
 from klassd.workflows.containers.files import LIMIT, failed, too_large, value_of
 from klassd.workflows.containers.words import Words, words
 from klassd.workflows.context import JobContext
@@ -38,7 +40,8 @@ class RunContainer(Job):
 
     def run(self, ctx: JobContext) -> None:
         order = ctx.order  # type: ignore[attr-defined]
-        found = run_container(order.container, order.inputs, ctx, order.job, order.engine, order.grace)
+        listens = ctx.listens if order.service is not None else None  # type: ignore[attr-defined]
+        found = run_container(order.container, order.inputs, ctx, order.job, order.engine, order.grace, listens)
         for name, value in found.items():
             ctx.set_output(name, value)
 
@@ -50,30 +53,36 @@ def run_container(
     job: str = "",
     options: EngineOptions | None = None,
     grace: float = GRACE,
+    listens: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
-    """Its file outputs. Raises ``ContainerFailed``; ``LaunchRefused`` where it can never be started."""
+    """Its file outputs. Raises ``ContainerFailed``; ``LaunchRefused`` where it can never be started. ``listens``: of a service,
+    told right before its start at which port of this machine it will be."""
     options = options or EngineOptions(find_engine().path)
     given = words(job or spec.image, inputs)
-    container = _Container(Engine(options.path), container_name(ctx.execution_id), spec)
-    return container.run(given, options, grace, ctx.port)
+    container = _Container(Engine(options.path), container_name(ctx.execution_id), spec, grace)
+    container.pull()
+    return container.run(given, options, _free_port() if options.port else ctx.port, listens)
 
 
 class _Container:
-    def __init__(self, engine: Engine, name: str, spec: ContainerSpec) -> None:
-        self._engine, self._name, self._spec = engine, name, spec
+    def __init__(self, engine: Engine, name: str, spec: ContainerSpec, grace: float) -> None:
+        self._engine, self._name, self._spec, self._grace = engine, name, spec, grace
 
-    def run(self, given: Words, options: EngineOptions, grace: float, port: int | None) -> dict[str, Any]:
+    def run(
+        self, given: Words, options: EngineOptions, port: int | None, listens: Callable[[int], None] | None
+    ) -> dict[str, Any]:
         try:
-            self._pull()
             self._make(self._engine.create(self._name, self._spec, given, options, port))
             self._make_directories()
-            self._start(grace)
+            if listens is not None and port:
+                listens(port)
+            self._start()
             self._check_end()
             return {name: value_of(name, file, self._read(name, file)) for name, file in self._spec.outputs.items()}
         finally:
             _quietly(self._engine.remove(self._name))
 
-    def _pull(self) -> None:
+    def pull(self) -> None:
         if _quietly(self._engine.has(self._spec.image)).returncode != 0:
             pulled = _quietly(self._engine.pull(self._spec.image))
             if pulled.returncode != 0:
@@ -90,13 +99,13 @@ class _Container:
         if directories:
             self._make(self._engine.put(self._name), _archive(directories))
 
-    def _start(self, grace: float) -> None:
+    def _start(self) -> None:
         """To its end. What it says while it stops belongs to its console, too."""
         with subprocess.Popen(self._engine.start(self._name), stdin=subprocess.DEVNULL) as attached:
             try:
                 attached.wait()
             except JobCancelled:
-                _quietly(self._engine.stop(self._name, int(max(grace - EARLIER, grace / 2))))
+                _quietly(self._engine.stop(self._name, int(max(self._grace - EARLIER, self._grace / 2))))
                 raise
 
     def _check_end(self) -> None:
@@ -153,6 +162,13 @@ def _ended_with(code: int) -> ContainerFailed:
         name = signal.Signals(number).name if number in signal.valid_signals() and number < signal.SIGRTMIN else ""
         return ContainerFailed(f"killed by signal {number}{name and f' ({name})'}", cause="signal", exit_code=code)
     return ContainerFailed(f"exit code {code}", exit_code=code)
+
+
+def _free_port() -> int:
+    """Chosen late: during a pull anybody could come to listen there."""
+    with socket.create_server((LOOPBACK, 0)) as found:
+        port: int = found.getsockname()[1]
+        return port
 
 
 def _quietly(command: list[str], data: bytes | None = None) -> subprocess.CompletedProcess[bytes]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import msgspec
@@ -14,15 +15,21 @@ from klassd.workflows.testing.recording import RecordingContext
 from klassd.workflows.testing.script import ABSENT
 
 
-def stand_in(order: Order, spec: ContainerSpec, instance: object, stub: Any) -> Callable[[RecordingContext], None]:
-    """``stub``: its file outputs by name, or a function of the container and its context that returns them."""
+def stand_in(order: Order, spec: ContainerSpec, instance: object, stub: Any) -> Callable[[RecordingContext], Any]:
+    """``stub``: its file outputs by name, or a function of the container and its context that returns them, sync or async."""
     if stub is ABSENT:
         raise KlassdError(f"node {order.node!r} runs the image {spec.image}, which a test cannot: {_cure(order, spec)}")
 
-    def run(context: RecordingContext) -> None:
-        found = stub(instance, context) if callable(stub) else stub
+    def leave(context: RecordingContext, found: Any) -> None:
         for name, value in _outputs(order, spec, found).items():
             context.set_output(name, value)
+
+    async def leave_later(context: RecordingContext, found: Coroutine[Any, Any, Any]) -> None:
+        leave(context, await found)
+
+    def run(context: RecordingContext) -> Any:
+        found = stub(instance, context) if callable(stub) else stub
+        return (leave_later if inspect.iscoroutine(found) else leave)(context, found)
 
     return run
 

@@ -10,6 +10,7 @@ One message a packet, its kind in the first byte:
     R value     the result is recorded; the return value as JSON where it is short and not null
     X JSON      it failed: order.Error, and "cause"
     S JSON      a service is ready; "port" where it chose that itself
+    A JSON      a service that is an image is about to be started; "port" where it is to be asked
     K           it ends and leaves processes behind
 """
 

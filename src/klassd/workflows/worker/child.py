@@ -95,7 +95,7 @@ def _value(order: Order, channel: Channel, context: WorkerContext, stop: _Stop) 
     if order.service is not None:
         from klassd.workflows.worker.serving import ensure_free
 
-        ensure_free(order.service)
+        ensure_free(order)
     services, close = _services(info, app)
     if order.source not in known:
         channel.send(b"I", ordered=False)

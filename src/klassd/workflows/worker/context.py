@@ -99,6 +99,10 @@ class WorkerContext:
             raise ValueError(f"port is {port!r}: expected a number from 1 to 65535")
         self._channel.send(b"S", b"{}" if port is None else b'{"port":%d}' % port)
 
+    def listens(self, port: int) -> None:
+        """An image that is a service is about to be started, and will be at this port of the machine."""
+        self._channel.send(b"A", b'{"port":%d}' % port, ordered=False)
+
     @property
     def artifacts(self) -> Artifacts:
         if self._artifacts is None:

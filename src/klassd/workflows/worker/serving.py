@@ -30,28 +30,37 @@ def host() -> str:
 
 
 def with_port(order: Order) -> Order:
-    """The order with a free port where it asks for any."""
-    if order.service is None or order.service.port != 0:
+    """The order with a free port where it asks for any; an image that is published at one chooses it itself, later."""
+    if order.service is None or order.service.port != 0 or order.engine is not None:
         return order
     with socket.socket(_family(host()), socket.SOCK_STREAM) as chosen:
         chosen.bind((host(), 0))
-        port = chosen.getsockname()[1]
-    return msgspec.structs.replace(order, service=msgspec.structs.replace(order.service, port=port))
+        return at_port(order, chosen.getsockname()[1])
 
 
-def ensure_free(service: Service) -> None:
+def at_port(order: Order, port: int | None) -> Order:
+    return msgspec.structs.replace(order, service=order.service and msgspec.structs.replace(order.service, port=port))
+
+
+def ensure_free(order: Order) -> None:
     """Another's server at its port would be taken for it. Raises OSError."""
-    if not service.port:
+    port = order.service.port if order.service else None
+    if not port:
         return
     with socket.socket(_family(host()), socket.SOCK_STREAM) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            trial.bind((host(), service.port))
+            trial.bind((host(), port))
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
-            cure = "give the service port=0, and let it listen at ctx.port"
-            raise OSError(f"something else listens at port {service.port} of {host()} already: {cure}") from None
+            raise OSError(f"something else listens at port {port} of {host()} already: {_cure(order)}") from None
+
+
+def _cure(order: Order) -> str:
+    if order.container is not None:
+        return "an image that uses services is in the network of this machine: let it listen at another port"
+    return "give the service port=0, and let it listen at ctx.port"
 
 
 class Watches(Protocol):

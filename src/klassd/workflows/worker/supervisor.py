@@ -188,7 +188,8 @@ class Supervisor:
         self._by_pid[pid] = execution
         if execution.order.timeout is not None:
             execution.deadline = time.monotonic() + execution.order.timeout
-        self._probe(execution)
+        if execution.order.container is None:
+            self._probe(execution)
         for fd in (execution.out, execution.err, execution.control.fileno()):
             os.set_blocking(fd, False)
         self._listen(execution)
@@ -200,10 +201,13 @@ class Supervisor:
     def _probe(self, execution: Execution) -> None:
         """Ask a service whether it can be used, where it does not say so itself."""
         service = execution.order.service
+        if execution.requested:
+            return
         if service is not None and service.ready_within is not None:
             execution.ready_by = time.monotonic() + service.ready_within
         if service is not None and service.ready != "signal":
-            published = execution.order.container is not None
+            engine = execution.order.engine
+            published = engine is not None and engine.port > 0
             execution.probe = _serving().Probe(service, self, lambda: self._ready(execution, None), published=published)
 
     def _ready(self, execution: Execution, port: int | None) -> None:
@@ -324,7 +328,7 @@ class Supervisor:
             if not message:
                 self._close_control(execution)
                 return
-            if message[:1] in b"IPVK":  # these have no place in the console, and no marker
+            if message[:1] in b"IPVKA":  # these have no place in the console, and no marker
                 self._message(execution, message)
             else:
                 execution.messages.append(message)
@@ -352,6 +356,9 @@ class Supervisor:
             execution.take_value(piece.k, piece.p, body)
         elif kind == b"S":
             self._ready(execution, _port(body).port)
+        elif kind == b"A":
+            execution.order = _serving().at_port(execution.order, _port(body).port)
+            self._probe(execution)
         elif kind == b"I":
             execution.say("begin", b"{}")
         elif kind in b"RX":

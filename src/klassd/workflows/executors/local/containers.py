@@ -39,7 +39,8 @@ class Containers:
         engine = self._engine
         self._note(order.execution_id, engine)
         options = engine_options(engine, order.pod.resources if order.pod else None, order)
-        return msgspec.structs.replace(order, engine=options, service=_anywhere(order.service))
+        service = _anywhere(order.service) if options.port else order.service
+        return msgspec.structs.replace(order, engine=options, service=service)
 
     def _note(self, execution_id: str, engine: Engine) -> None:
         os.makedirs(self._directory, mode=0o700, exist_ok=True)
@@ -95,14 +96,17 @@ def _anywhere(service: Service | None) -> Service | None:
 
 
 def engine_options(engine: Engine, needs: Needs | None, order: Order | None = None) -> EngineOptions:
-    """Of what was asked for only the limits: one machine has no use for requests."""
+    """Of what was asked for only the limits: one machine has no use for requests. What uses services is in the network of this
+    machine, where nothing is published: a service among them is reached at its own port."""
     found = needs or Needs()
+    shares = bool(order and order.uses_services)
+    service = order.service if order and not shares else None
     return EngineOptions(
         engine.path,
         memory=int(_limit(found.memory)),
         cpus=_limit(found.cpu),
-        port=(order.service.port or 0) if order and order.service else 0,
-        host_network=bool(order and order.uses_services),
+        port=(service.port or 0) if service else 0,
+        host_network=shares,
     )
 
 
