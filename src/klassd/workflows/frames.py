@@ -34,6 +34,9 @@ PROTOCOL = 1
 RECORD = 0x1E
 
 
+_dumps = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would make an encoder for each value
+
+
 class Frame(NamedTuple):
     seq: int
     kind: str
@@ -49,7 +52,7 @@ class Plain(NamedTuple):
 
 def dumps(value: object) -> bytes:
     """Compact ASCII JSON."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=True).encode("ascii")
+    return _dumps(value).encode("ascii")
 
 
 def encode(nonce: str, seq: int, kind: str, t_us: int, body: bytes) -> bytes:

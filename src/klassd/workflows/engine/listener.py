@@ -43,12 +43,12 @@ async def follow(keeper: Keeping, live: Live, resumed: bool) -> None:
         resumed = True
 
 
-async def _told(keeper: Keeping, live: Live, cursor: tuple[str, int, int]) -> AsyncIterator[Sequence[Told]]:
-    if live.gone:
-        yield [Finished(exit=Exit(reason=Cause.LOST, message=live.gone), at=keeper.deps.clock.now())]
-        return
-    async for batch in keeper.deps.executor.follow(live.id, *cursor):
-        yield batch
+def _told(keeper: Keeping, live: Live, cursor: tuple[str, int, int]) -> AsyncIterator[Sequence[Told]]:
+    return _lost(live.gone, keeper.deps.clock.now()) if live.gone else keeper.deps.executor.follow(live.id, *cursor)
+
+
+async def _lost(message: str, now: float) -> AsyncIterator[Sequence[Told]]:
+    yield [Finished(exit=Exit(reason=Cause.LOST, message=message), at=now)]
 
 
 def heard(keeper: Keeping, live: Live, batch: Sequence[Told]) -> None:

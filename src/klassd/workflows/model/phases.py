@@ -22,9 +22,12 @@ class Phases(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def __bool__(self) -> bool:
         """Whether anything is known."""
-        return any(getattr(self, name) is not None for name in self.__struct_fields__)
+        return self != _NOTHING
 
     def over(self, before: Phases) -> Phases:
         """What is known now, and of the rest what was known before."""
         known = {name: at for name in self.__struct_fields__ if (at := getattr(self, name)) is not None}
         return msgspec.structs.replace(before, **known)
+
+
+_NOTHING = Phases()

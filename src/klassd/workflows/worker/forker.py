@@ -68,8 +68,7 @@ def _loop(control: socket.socket, read: int, write: int) -> None:
 
 
 def _tell_ended(control: socket.socket, read: int) -> None:
-    with contextlib.suppress(BlockingIOError):
-        os.read(read, 4096)
+    os.read(read, 4096)
     for pid, status in processes.ended():
         control.send(b"end %d %d\n" % (pid, status))
 
@@ -129,8 +128,7 @@ def become_job(parent: int, out: int, err: int, close: list[int]) -> None:
         os.dup2(out, 1)
         os.dup2(err, 2)
         for fd in close:
-            with contextlib.suppress(OSError):
-                os.close(fd)
+            os.close(fd)
     except BaseException as error:
         os.write(2, f"the job's process could not be set up: {error!r}\n".encode())
         os._exit(70)

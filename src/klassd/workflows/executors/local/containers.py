@@ -50,8 +50,11 @@ class Containers:
     def _path(self, execution_id: str) -> str:
         return os.path.join(self._directory, execution_id)
 
-    async def cleared(self, execution_id: str, told: AsyncGenerator[Sequence[Told], None]) -> AsyncIterator[Sequence[Told]]:
+    def cleared(self, execution_id: str, told: AsyncGenerator[Sequence[Told], None]) -> AsyncIterator[Sequence[Told]]:
         """The same, and before the end is told its container is gone: the next attempt must not overlap with it."""
+        return self._cleared(execution_id, told) if self._any() else told
+
+    async def _cleared(self, execution_id: str, told: AsyncGenerator[Sequence[Told], None]) -> AsyncIterator[Sequence[Told]]:
         async with contextlib.aclosing(told):
             async for batch in told:
                 if batch and isinstance(batch[-1], Finished) and (engine := self._engine_of(execution_id)):

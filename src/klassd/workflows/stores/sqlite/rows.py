@@ -20,8 +20,10 @@ Row = Mapping[str, Any] | Sequence[Any]
 LATER, FREE, OWNED, FINAL = range(4)  # runs.stage
 
 _JSON = frozenset({"params", "tags", "output", "outputs", "warnings", "progress", "items", "located", "phases", "token_hashes"})
+_CODED = _JSON | {"status", "cause"}  # what is not stored as it is
 _RUN = Run.__struct_fields__
 _EXECUTION = tuple(field for field in Execution.__struct_fields__ if field != "id")  # the id follows from the key
+_PATCH = ExecutionPatch.__struct_fields__[4:]  # after id, node, index, attempt
 _COLUMNS = {"index": "item"}  # a reserved word of SQL
 
 
@@ -54,7 +56,7 @@ def patch_query(fields: tuple[str, ...]) -> str:
 
 
 def run_values(run: Run) -> dict[str, Any]:
-    values = {field: _column(field, getattr(run, field)) for field in _RUN}
+    values = _columns(msgspec.structs.asdict(run))
     if run.status.final:
         values["stage"] = FINAL
     elif run.owner is not None:
@@ -76,27 +78,24 @@ def run_patch_values(run_id: str, patch: RunPatch) -> dict[str, Any]:
 
 
 def node_values(run_id: str, row: NodeRow) -> dict[str, Any]:
-    values = {field: _column(field, getattr(row, field)) for field in NodeRow.__struct_fields__}
+    values = _columns(msgspec.structs.asdict(row))
     values["items"] = None if row.items is None else msgspec.json.encode(row.items)  # an empty expansion is one
     return {**values, "run_id": run_id}
 
 
 def execution_values(execution: Execution) -> dict[str, Any]:
-    values = {field: _column(field, getattr(execution, field)) for field in _EXECUTION}
+    values = _columns(msgspec.structs.asdict(execution))
     values["ordinal"] = key_of(execution.id, execution.run_id)[0]
     return values
 
 
 def execution_patch(run_id: str, patch: ExecutionPatch) -> tuple[str, dict[str, Any]] | None:
     """Statement and values; None where it says nothing."""
-    said = {
-        field: _column(field, value)
-        for field in ExecutionPatch.__struct_fields__[4:]  # after id, node, index, attempt
-        if (value := getattr(patch, field)) is not msgspec.UNSET
-    }
+    values = msgspec.structs.asdict(patch)
+    said = {field: values[field] for field in _PATCH if values[field] is not msgspec.UNSET}
     if not said:
         return None
-    return patch_query(tuple(said)), {**said, **key_values(patch.id, run_id), "index": patch.index}
+    return patch_query(tuple(said)), {**_columns(said), **key_values(patch.id, run_id), "index": patch.index}
 
 
 def key_values(id_: str, run_id: str) -> dict[str, Any]:
@@ -114,6 +113,13 @@ def key_values_of(id_: str) -> dict[str, Any] | None:
 
 def chunk_values(id_: str, run_id: str, chunk: LogChunk) -> dict[str, Any]:
     return {**msgspec.structs.asdict(chunk), **key_values(id_, run_id)}
+
+
+def _columns(values: dict[str, Any]) -> dict[str, Any]:
+    """The same dictionary, with what SQLite takes."""
+    for field in _CODED & values.keys():
+        values[field] = _column(field, values[field])
+    return values
 
 
 def _column(field: str, value: Any) -> Any:
