@@ -72,8 +72,11 @@ class Server:
         end = start + limit if limit else len(items)
         more = base64.b64encode(str(end).encode()).decode() if end < len(items) else ""
         metadata = {"resourceVersion": str(self._storage.version), **({"continue": more} if more else {})}
-        version, kind = KINDS[resource]
-        return Answer(body={"apiVersion": version, "kind": f"{kind}List", "metadata": metadata, "items": items[start:end]})
+        version, kind, page = *KINDS[resource], items[start:end]
+        if "as=PartialObjectMetadataList" in request.headers.get("accept", ""):
+            version, kind, page = "meta.k8s.io/v1", "PartialObjectMetadata", [{"metadata": item["metadata"]} for item in page]
+            page = page or None  # as servers of 1.20 answer
+        return Answer(body={"apiVersion": version, "kind": f"{kind}List", "metadata": metadata, "items": page})
 
     async def _watch(self, request: Request, resource: str, namespace: str, name: str) -> Answer:
         self.opened.append(request)

@@ -22,7 +22,7 @@ _GROUPS = (
     ("work", ("dev", "run", "enqueue")),
     ("look", ("runs", "show", "logs", "artifacts")),
     ("act", ("stop", "rerun")),
-    ("deploy", ("image", "manifest")),
+    ("deploy", ("image", "manifest", "leftovers")),
     ("operate", ("serve", "migrate", "worker")),
 )
 

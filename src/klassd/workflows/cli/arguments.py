@@ -187,6 +187,16 @@ def _manifest(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON List, which kubectl takes as well")
 
 
+def _leftovers(parser: Parser) -> None:
+    parser.add_argument("--name", metavar="NAME", help="of the installation; default: the setting kubernetes.instance (klassd)")
+    parser.add_argument("--namespace", metavar="NAME", help="where to look; default: KLASSD_NAMESPACE, klassd.toml, kubeconfig")
+    parser.add_argument("--delete", action="store_true", help="remove what is found; refused while its scheduler is there")
+    parser.add_argument("--wait", default="2m", metavar="TIME", help="with --delete, for all to be gone (2m); 0 does not wait")
+    parser.add_argument(
+        "--json", action="store_true", help='{"found": [...], "left": [...], "deleted": true or false, "others": {...}, ...}'
+    )
+
+
 def _migrate(parser: Parser) -> None:
     _common(parser, '{"store": ..., "ready": true}')
 
@@ -231,6 +241,10 @@ network  jobs may reach DNS, the scheduler, the artifact store and one another; 
          NetworkPolicy, or --open-egress
 
 No secret stands in a manifest: name the Secret that holds it."""
+_LEFTOVERS = """\
+finds    Jobs of executions, and pods, Secrets and ConfigMaps of executions that no Job owns any more
+leaves   whatever is not labelled as of this installation: others in the same namespace, the scheduler, the claim, artifacts
+exit     0 listed, or all of it is gone; 1 something is still there, or the API refuses; 2 usage or configuration"""
 _CURSOR = "The cursor for --after stands under a list that has more."
 
 COMMANDS: dict[str, tuple[str, Callable[[Parser], None], str | None]] = {
@@ -246,6 +260,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None], str | None]] = {
     "serve": ("run the scheduler for production, with probes and an API over HTTP", _serve, _SERVE),
     "image": ("check that an image can run every job of an app", _image, _IMAGE),
     "manifest": ("print the manifests of a scheduler in a cluster", _manifest, _MANIFEST),
+    "leftovers": ("list what executions have left in a cluster without a scheduler, and remove it", _leftovers, _LEFTOVERS),
     "migrate": ("create or update the schema of the store", _migrate, None),
     "worker": ("execute one order; executors call this", _worker, None),
 }

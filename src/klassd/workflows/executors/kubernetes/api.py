@@ -32,6 +32,7 @@ SILENCE = 60.0  # seconds without a byte after which the other side is taken for
 NO_LIMIT = httpx2.Limits(max_connections=None, max_keepalive_connections=20)  # a console is a connection for each running pod
 STREAM = httpx2.Timeout(ANSWER, connect=CONNECT, read=SILENCE)
 PAGE = 500  # objects of one answer to a list
+BARE = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 
 JOBS, PODS = "/apis/batch/v1/namespaces/{namespace}/jobs", "/api/v1/namespaces/{namespace}/pods"
 CONFIG_MAPS, EVENTS = "/api/v1/namespaces/{namespace}/configmaps", "/api/v1/namespaces/{namespace}/events"
@@ -91,13 +92,14 @@ class Api:
         ]
         return found
 
-    async def list(self, path: str, selector: str) -> tuple[list[dict[str, Any]], str]:
-        """All of them, and the version from which on a watch tells what changed."""
+    async def list(self, path: str, selector: str, *, bare: bool = False) -> tuple[list[dict[str, Any]], str]:
+        """All of them, and the version from which on a watch tells what changed. ``bare``: their metadata only."""
         items: list[dict[str, Any]] = []
         query = {"labelSelector": selector, "limit": str(PAGE)}
+        headers = {"accept": BARE} if bare else None
         while True:
-            answer = await self._ask("GET", path, query=query)
-            items += answer["items"]
+            answer = await self._ask("GET", path, query=query, headers=headers)
+            items += answer["items"] or ()  # null, where there is no bare one
             metadata = answer["metadata"]
             if not metadata.get("continue"):
                 return items, str(metadata["resourceVersion"])
