@@ -73,6 +73,9 @@ class Kubelet:
     def container(self, pod_name: str, name: str = "worker") -> Container:
         return next(pod for pod in self._pods.values() if pod.name == pod_name).containers[name]
 
+    def ended(self, pod_name: str, name: str = "worker") -> bool:
+        return next(pod for pod in self._pods.values() if pod.name == pod_name).ended(name)
+
     def disrupt(self, item: Item, reason: str, message: str) -> None:
         condition = {"type": "DisruptionTarget", "status": "True", "reason": reason, "message": message}
         self.edit(item, lambda pod: pod["status"].setdefault("conditions", []).append(condition))
@@ -90,10 +93,10 @@ class Kubelet:
         for uid, pod in list(self._pods.items()):
             if uid not in present:
                 self._forget(uid)
-            elif present[uid]["metadata"].get("deletionTimestamp"):
+                continue
+            pod.report()
+            if present[uid]["metadata"].get("deletionTimestamp"):
                 pod.leave(0)
-            else:
-                pod.report()
         for uid, item in present.items():
             if uid not in self._pods and not over(item):
                 self._take(item)
@@ -253,6 +256,9 @@ class Pod:
     def leave(self, grace: float) -> None:
         self._grace = grace
         self._leaving.set()
+
+    def ended(self, container: str) -> bool:
+        return container in self._ends
 
     def evict(self, reason: str, message: str) -> None:
         self._verdict = {"reason": reason, "message": message}

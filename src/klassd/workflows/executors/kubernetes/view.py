@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from klassd.workflows.executors.kubernetes.api import JOBS, PODS, Api, ApiError, Unavailable
+from klassd.workflows.executors.kubernetes.late import told_if_late
 from klassd.workflows.executors.kubernetes.names import EXECUTION
 from klassd.workflows.executors.kubernetes.seen import Seen, alive, gone, seen, unrun
 from klassd.workflows.executors.kubernetes.sight import explanation, unknown_since
@@ -231,7 +232,8 @@ class View:
         if path == JOBS:
             known.job = _job(item)
         else:
-            known.put_pod(_pod(item))
+            with told_if_late(execution_id, known):
+                known.put_pod(_pod(item))
         known.tell()
 
     def _drop(self, path: str, item: Object) -> None:
@@ -240,7 +242,8 @@ class View:
         if known is None:
             return
         if path == PODS:
-            known.drop_pod(_pod(item))
+            with told_if_late(execution_id, known):
+                known.drop_pod(_pod(item))
         elif known.job is not None and known.job["metadata"]["uid"] == item["metadata"]["uid"]:
             known.job = None
         known.tell()
