@@ -165,7 +165,9 @@ def test_a_job_that_somebody_removed_before_we_looked_is_told_as_such(fake: Fake
         wanted = an_order()
         async with opened(fake.executor()) as executor:
             await executor.launch(wanted)
-            await fake.happens(lambda: fake.pod(wanted)["status"]["phase"] == "Succeeded", "its end")
+            await fake.happens(
+                lambda: [pod["status"]["phase"] for pod in fake.pods(wanted.execution_id)] == ["Succeeded"], "its end"
+            )
         path = f"/apis/batch/v1/namespaces/{{}}/jobs/klassd-{wanted.execution_id}"
         await asyncio.to_thread(fake.delete, path, propagationPolicy="Background")
         await fake.happens(lambda: not fake.pods(wanted.execution_id), "the end of its pod")
