@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 
+import msgspec
 import pytest
 from worker_help import PATIENCE, Runner, Template, alive, order, until
 
@@ -106,3 +108,31 @@ def children(parent: int) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def test_a_process_that_is_just_being_made_is_not_taken_for_what_a_killed_job_left_behind(tmp_path: Path) -> None:
+    """The supervisor hears of the death after its forker has made the next ones, and before it is told their names."""
+    template = Template(tmp_path)
+    try:
+        killed = template.launch("Stops")
+        pid = template.spool.until_said(killed, "ready").bodies("start")[0]["pid"]
+        (forker,) = children(template.process.pid)
+        os.kill(forker, signal.SIGSTOP)
+        wanted = [order("Stops") for _ in range(3)]
+        for each in wanted:
+            template.link.send(op="launch", order=msgspec.to_builtins(each))
+        until((tmp_path / "spool" / f"{wanted[-1].execution_id}.log").exists, "the orders at the forker")
+        template.process.send_signal(signal.SIGSTOP)
+        os.kill(pid, signal.SIGKILL)
+        os.kill(forker, signal.SIGCONT)
+        until(lambda: len([each for each in children(forker) if alive(each) and each != pid]) >= 2, "the next processes")
+        template.process.send_signal(signal.SIGCONT)
+        template.link.wait("ended", id=killed)
+        for each in wanted:
+            template.spool.until_said(each.execution_id, "ready")
+            template.stop(each.execution_id)
+        ends = [template.spool.until_ended(each.execution_id).end for each in wanted]
+        assert [(end.requested, end.signal) for end in ends] == [("stop", None)] * 3
+        assert template.spool.read(killed).end.signal == signal.SIGKILL
+    finally:
+        template.close()

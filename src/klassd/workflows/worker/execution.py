@@ -54,6 +54,7 @@ class Execution:
         self.started_at = time.time()
         self.returned_at = 0.0
         self.ended_at: float | None = None
+        self.suspicious = False  # it has ended, and what it may have left behind is to be searched for
         self.leaves = False  # processes behind: it said so
         self.lost = False  # the process that made it died, and took it along
         # what it says
@@ -154,7 +155,7 @@ class Execution:
             self.kill_at,
             _plus(self.grown_at, TELL),
             _plus(self.console.unfinished_since, SHOW),
-            _plus(self.ended_at, LINGER),
+            None if self.suspicious else _plus(self.ended_at, LINGER),  # that is looked at when its forker says something
             self.bars_at + SHOW if self.bars else None,
             self.probe.next_at if self.probe else None,
         ]

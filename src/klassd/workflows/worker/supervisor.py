@@ -442,10 +442,13 @@ class Supervisor:
         execution.end_probe()
         self._take_the_rest(execution)
         if execution.ended_at is None:
-            execution.ended_at = now
-            if self._suspicious(execution):
-                self._kill_strays(execution)
-                self._take_the_rest(execution)
+            execution.ended_at, execution.suspicious = now, self._suspicious(execution)
+        if execution.suspicious:
+            if self.expecting():
+                return
+            execution.suspicious = False
+            self._kill_strays(execution)
+            self._take_the_rest(execution)
         open_ends = execution.out >= 0 or execution.err >= 0
         if open_ends and now < execution.ended_at + LINGER:
             return
@@ -461,6 +464,10 @@ class Supervisor:
             if execution.control is None or not _readable(execution.control.fileno()):
                 break
         self._drain_err(execution)
+
+    def expecting(self) -> bool:
+        """Whether processes are being made whose names are not known yet: they would be taken for strays."""
+        return False
 
     def _suspicious(self, execution: Execution) -> bool:
         """Whether it may have left processes behind; the search costs more than a trivial job."""

@@ -259,6 +259,9 @@ class ForkingSupervisor(Supervisor):
         self._unborn.append(execution)
         return 0
 
+    def expecting(self) -> bool:
+        return bool(self._unborn) and not self.forker_gone
+
     def _hear_forker(self) -> None:
         data = self._forker.recv(65536)
         if not data:
