@@ -53,7 +53,15 @@ def test_the_first_frames_say_who_supervises_and_which_process_runs(shared: Temp
     assert (hello["v"], hello["p"], hello["x"]) == (__version__, PROTOCOL, wanted.execution_id)
     assert (hello["pid"], hello["start"]) == (shared.hello["pid"], shared.hello["start"])
     assert (hello["boot"], hello["sock"]) == (shared.hello["boot"], shared.path)
-    assert start["pid"] == said.value["pid"] and start["start"] >= shared.hello["start"]
+    assert start["pid"] == said.value["pid"]
+
+
+def test_the_process_of_a_job_that_runs_is_told_with_the_time_it_began(shared: Template) -> None:
+    execution_id = shared.launch("Stops")
+    (start,) = shared.spool.until_said(execution_id, "ready").bodies("start")
+    assert start["start"] == start_of(start["pid"]) >= shared.hello["start"]
+    shared.stop(execution_id)
+    shared.link.wait("ended", id=execution_id)
 
 
 def test_only_its_user_may_connect(shared: Template) -> None:
