@@ -22,7 +22,6 @@ from klassd.workflows.ports import Clock, Spawner, Store
 log = logging.getLogger("klassd.workflows")
 
 LINGER = 0.010  # a mark or a line of console that no decision waits for may wait this long for company
-SLOT = 0.100  # an execution that waits for a slot may wait this long for it to be stored with: mostly one write instead of two
 BACKLOG = 4 * 1024 * 1024  # bytes of console waiting for the store before the reader of a console is held back
 RETRY_FIRST, RETRY_MOST = 0.05, 5.0  # between tries while the store is unavailable
 
@@ -45,7 +44,7 @@ class Pipeline:
         self._effects: list[Effect] = []
         self._bytes = 0
         self._flushing = False
-        self._lingering: set[float] = set()  # how long those wait that wait
+        self._lingering = False
         self._closed = False
         self._drained = asyncio.Event()
         self._drained.set()
@@ -60,9 +59,9 @@ class Pipeline:
             return
         if self._effects or change.durable or self._bytes > BACKLOG:
             self._start()
-        elif (patience := SLOT if change.started else LINGER) not in self._lingering:
-            self._lingering.add(patience)
-            self._spawner.spawn(self._linger(patience), "linger")
+        elif not self._lingering:
+            self._lingering = True
+            self._spawner.spawn(self._linger(), "linger")
 
     async def room(self) -> None:
         """Wait while more console than ``BACKLOG`` is on its way to the store."""
@@ -87,9 +86,9 @@ class Pipeline:
         self._flushing = True
         self._spawner.spawn(self._flush(), "flush")
 
-    async def _linger(self, patience: float) -> None:
-        await self._clock.sleep(patience)
-        self._lingering.discard(patience)
+    async def _linger(self) -> None:
+        await self._clock.sleep(LINGER)
+        self._lingering = False
         if self._changes and not self._flushing and not self._closed:
             self._start()
 

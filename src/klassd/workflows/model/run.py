@@ -190,11 +190,10 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def durable(self) -> bool:
         """Whether it must have reached the disk before anybody acts on it. Consoles, progress and the mark
-        "running" need not: after a power cut the process they speak of is gone too. Nor need an execution that
-        only waits: nothing was done for it, and the run's next owner decides the very same one."""
+        "running" need not: after a power cut the process they speak of is gone too."""
         return bool(
             self.run
             or self.nodes
-            or any(execution.status is not ExecutionStatus.QUEUED for execution in self.started)
+            or self.started
             or any(p.status not in (msgspec.UNSET, ExecutionStatus.RUNNING) or p.token_hashes for p in self.updated)
         )
