@@ -9,7 +9,7 @@ from klassd.workflows import Job, JobContext, Retry
 from klassd.workflows.client import Client, NodeView
 from klassd.workflows.composition import call_condition
 from klassd.workflows.engine.scheduler import Scheduler
-from klassd.workflows.model.execution import Told, Waiting
+from klassd.workflows.model.execution import Exit, Finished, Told, Unknown, Waiting
 from klassd.workflows.model.states import Cause, ExecutionStatus, RunStatus
 from klassd.workflows.order import Order
 from klassd.workflows.stores.memory import MemoryStore
@@ -85,5 +85,36 @@ def test_the_time_to_start_in_stands_still_while_a_queue_of_the_cluster_holds_it
                 (node,) = (await client.view(run_id)).nodes
                 assert node.executions[0].status is status
                 assert node.executions[0].cause in (None, Cause.START_DEADLINE)
+
+    run_virtual(scenario())
+
+
+class OutOfSight(InlineExecutor):
+    """Its machine falls silent before anything started there; once it is told to stop, all that is found is that it is gone."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__(clock)
+        self._stopped = asyncio.Event()
+
+    async def stop(self, execution_id: str, grace: float) -> None:
+        self._stopped.set()
+
+    async def follow(self, execution_id: str, cursor: str, seq: int, line: int) -> AsyncIterator[Sequence[Told]]:
+        yield [Unknown(since=1.0, why="its node has not answered")]
+        await self._stopped.wait()
+        yield [Finished(exit=Exit(reason=Cause.LOST, message="it was deleted, before it started"))]
+
+
+def test_what_was_out_of_sight_when_its_deadline_passed_failed_for_that_once_it_is_known_to_be_over() -> None:
+    async def scenario() -> None:
+        clock = VirtualClock()
+        store = MemoryStore(clock=clock)
+        parts = {"clock": clock, "ids": SystemIds(), "spawner": TaskSpawner(), "call": call_condition}
+        async with Client(store, clock, SystemIds(), TaskSpawner()) as client:
+            run_id = await client.enqueue(Waits())
+            async with Scheduler(store, OutOfSight(clock), **parts):
+                await clock.sleep(1.5)
+                (node,) = (await client.view(run_id)).nodes
+        assert node.executions[0].cause is Cause.START_DEADLINE
 
     run_virtual(scenario())

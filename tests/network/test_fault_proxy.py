@@ -247,7 +247,8 @@ def test_a_page_that_is_cut_is_known_to_be_incomplete() -> None:
 
 
 def test_a_server_that_is_gone_before_its_answer_is_told_as_that() -> None:
-    with pytest.raises(http.client.RemoteDisconnected):
+    """``http.client.RemoteDisconnected`` is one; where the request was still on its way it is a plain one."""
+    with pytest.raises(ConnectionResetError):
         fetched(Faults(down=Way(cut=0)))
 
 

@@ -64,6 +64,7 @@ def heard(keeper: Keeping, live: Live, batch: Sequence[Told]) -> None:
         else:
             said.update(_said(keeper, live, told))
     if finished := _first(batch, Finished):  # though it was ready for a moment: nobody has heard of it
+        live.unknown = None  # it is known: it has ended
         keeper.finish(live, finished, said, tuple(logs))
     elif ready := is_ready(live, batch):
         live.status = said["status"] = lifecycle.step(live.status, "ready")
