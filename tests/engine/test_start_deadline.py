@@ -1,7 +1,8 @@
 """A start deadline stops what starts too late; that is its cause, and nobody's request."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -10,6 +11,7 @@ from klassd.workflows.client import Client, NodeView
 from klassd.workflows.composition import call_condition
 from klassd.workflows.engine.scheduler import Scheduler
 from klassd.workflows.model.execution import Exit, Finished, Told, Unknown, Waiting
+from klassd.workflows.model.run import Execution
 from klassd.workflows.model.states import Cause, ExecutionStatus, RunStatus
 from klassd.workflows.order import Order
 from klassd.workflows.stores.memory import MemoryStore
@@ -52,6 +54,22 @@ def test_a_job_that_was_stopped_for_starting_late_failed_for_that_and_is_tried_a
     assert second.status is ExecutionStatus.RUNNING
 
 
+@asynccontextmanager
+async def launched(make: Callable[[VirtualClock], InlineExecutor]) -> AsyncIterator[tuple[VirtualClock, Client, str]]:
+    """A run of ``Waits`` that a scheduler has taken."""
+    clock = VirtualClock()
+    store = MemoryStore(clock=clock)
+    parts = {"clock": clock, "ids": SystemIds(), "spawner": TaskSpawner(), "call": call_condition}
+    async with Client(store, clock, SystemIds(), TaskSpawner()) as client:
+        run_id = await client.enqueue(Waits())
+        async with Scheduler(store, make(clock), **parts):
+            yield clock, client, run_id
+
+
+async def first(client: Client, run_id: str) -> Execution:
+    return (await client.view(run_id)).nodes[0].executions[0]
+
+
 class Held(InlineExecutor):
     """A queue holds it back for an hour, and lets it start ``slow`` seconds after that."""
 
@@ -75,16 +93,11 @@ def test_the_time_to_start_in_stands_still_while_a_queue_of_the_cluster_holds_it
     slow: float, status: ExecutionStatus
 ) -> None:
     async def scenario() -> None:
-        clock = VirtualClock()
-        store = MemoryStore(clock=clock)
-        parts = {"clock": clock, "ids": SystemIds(), "spawner": TaskSpawner(), "call": call_condition}
-        async with Client(store, clock, SystemIds(), TaskSpawner()) as client:
-            run_id = await client.enqueue(Waits())
-            async with Scheduler(store, Held(clock, slow), **parts):
-                await clock.sleep(3602.0)
-                (node,) = (await client.view(run_id)).nodes
-                assert node.executions[0].status is status
-                assert node.executions[0].cause in (None, Cause.START_DEADLINE)
+        async with launched(lambda clock: Held(clock, slow)) as (clock, client, run_id):
+            await clock.sleep(3602.0)
+            execution = await first(client, run_id)
+            assert execution.status is status
+            assert execution.cause in (None, Cause.START_DEADLINE)
 
     run_virtual(scenario())
 
@@ -107,14 +120,41 @@ class OutOfSight(InlineExecutor):
 
 def test_what_was_out_of_sight_when_its_deadline_passed_failed_for_that_once_it_is_known_to_be_over() -> None:
     async def scenario() -> None:
-        clock = VirtualClock()
-        store = MemoryStore(clock=clock)
-        parts = {"clock": clock, "ids": SystemIds(), "spawner": TaskSpawner(), "call": call_condition}
-        async with Client(store, clock, SystemIds(), TaskSpawner()) as client:
-            run_id = await client.enqueue(Waits())
-            async with Scheduler(store, OutOfSight(clock), **parts):
-                await clock.sleep(1.5)
-                (node,) = (await client.view(run_id)).nodes
-        assert node.executions[0].cause is Cause.START_DEADLINE
+        async with launched(OutOfSight) as (clock, client, run_id):
+            await clock.sleep(1.5)
+            assert (await first(client, run_id)).cause is Cause.START_DEADLINE
+
+    run_virtual(scenario())
+
+
+class HeldForEver(InlineExecutor):
+    """No queue lets it go; once it is told to stop, it is gone."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__(clock)
+        self._stopped = asyncio.Event()
+
+    async def stop(self, execution_id: str, grace: float) -> None:
+        self._stopped.set()
+
+    async def follow(self, execution_id: str, cursor: str, seq: int, line: int) -> AsyncIterator[Sequence[Told]]:
+        yield [Waiting(why="a queue holds it back", held=True)]
+        await self._stopped.wait()
+        yield [Finished(exit=Exit(reason=Cause.LOST, message="it was deleted, before it started"))]
+
+
+def under_way() -> list[str]:
+    return [task.get_coro().__name__ for task in asyncio.all_tasks()]
+
+
+def test_nobody_watches_any_more_over_the_start_of_what_ended_while_it_was_held_back() -> None:
+    async def scenario() -> None:
+        async with launched(HeldForEver) as (clock, client, run_id):
+            await clock.sleep(10.0)
+            assert "watch_start" in under_way()
+            await client.cancel(run_id)
+            await clock.sleep(10.0)
+            assert (await first(client, run_id)).status.final
+            assert "watch_start" not in under_way()
 
     run_virtual(scenario())

@@ -239,11 +239,12 @@ class Keeper:
     # -- the end of an execution --------------------------------------------------------------------------------
 
     def finish(self, live: Live, finished: Finished, said: dict[str, Any] | None = None, logs: Logs = ()) -> None:
-        verdict = ends.judged(self.state, live, finished)
+        verdict, now = ends.judged(self.state, live, finished), self.deps.clock.now()
         live.status = verdict.status
+        live.hold(False, now)  # else whoever watches over its start would do so for ever
         del self._live[live.task]
         self._release(live)
-        last = ends.last_row(live, verdict, finished, self.deps.clock.now())
+        last = ends.last_row(live, verdict, finished, now)
         patch = live.patch(**(said or {}) | live.waits_no_more() | last)
         event = TaskEnded(live.task[0], live.task[1], live.attempt, verdict, verdict.output, verdict.outputs)
         self.decide(event, (patch,), logs, [lambda: stopper.reap(self, live)])
