@@ -32,8 +32,6 @@ MAX_BODY = MAX_FRAME - HEADER_ROOM
 MAX_LINE = 256 * 1024  # a longer line of output goes on as a new one
 PROTOCOL = 1
 RECORD = 0x1E
-
-
 _dumps = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would make an encoder for each value
 
 

@@ -62,8 +62,6 @@ class Containers:
                 yield batch
 
     def _engine_of(self, execution_id: str) -> Engine | None:
-        if not self._any():
-            return None
         try:
             with open(self._path(execution_id)) as file:
                 return Engine(file.read())
