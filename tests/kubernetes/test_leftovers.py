@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ import pytest
 from cluster_help import Cluster
 from fake_api import NEW, OLD, Rule
 from fake_help import Fake, a_fake
+from msgspec.structs import replace
 from outcomes import ours
 
 from klassd.workflows.cli import main
+from klassd.workflows.executors.kubernetes.api import connect
+from klassd.workflows.executors.kubernetes.leftovers import Leftover, find, still_there
 from klassd.workflows.order import Order
 from klassd.workflows.testing.executors import hear_until, opened, run
 
@@ -62,6 +66,8 @@ def left_behind(cluster: Cluster, *orders: Order, **settings: Any) -> None:
                     await hear_until(executor, order.execution_id, "sleeping")
 
     run(launch)
+    for order in orders:  # one that calls back in vain stays silent, and its pod may not be made yet
+        cluster.until(partial(cluster.pods, order.execution_id), "its pod to be made")
 
 
 @pytest.mark.fault("E33")
@@ -96,6 +102,25 @@ def test_a_pod_whose_job_was_deleted_without_it_is_found_and_removed(fake: Fake,
     (found,) = leftovers.json(fake)["left"]
     assert (found["kind"], found["state"], found["with"]) == ("pod", "running", [])
     assert leftovers.json(fake, "--delete")["left"] == [] and all_of(fake, PODS) == []
+
+
+@pytest.mark.fault("E33")
+def test_a_pod_made_only_while_its_job_went_is_waited_for(fake: Fake) -> None:
+    order = ours("Sleeper", grace=1.0)
+    left_behind(fake, order)
+    fake.delete(f"{JOBS}/{fake.job(order)['metadata']['name']}", propagationPolicy="Orphan")
+    fake.until(lambda: not fake.jobs(order.execution_id), "its Job to be gone")
+
+    async def still() -> list[Leftover]:
+        api = connect(fake.settings())
+        try:
+            (pod,) = await find(api)
+            seen_before_it = replace(pod, kind="job", name="gone", holds=())
+            return await still_there(api, [seen_before_it], patience=0.0)
+        finally:
+            await api.close()
+
+    assert [each.kind for each in run(still)] == ["pod"]
 
 
 @pytest.mark.fault("E33")

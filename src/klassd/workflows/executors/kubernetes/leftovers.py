@@ -70,12 +70,11 @@ async def remove(api: Api, left: Iterable[Leftover]) -> None:
 
 
 async def still_there(api: Api, left: Sequence[Leftover], patience: float) -> list[Leftover]:
-    """Of these and of what went with them, after that many seconds at most."""
-    gone_with = {name for each in left for name in (f"{each.kind}/{each.name}", *each.holds)}
-    instances = {each.instance for each in left}
+    """Of the executions of these, after that many seconds at most: also a pod that was made only while its Job went."""
+    going = {(each.instance, each.execution) for each in left}
     until = asyncio.get_running_loop().time() + patience
     while True:
-        remaining = [each for each in await find(api) if each.instance in instances and f"{each.kind}/{each.name}" in gone_with]
+        remaining = [each for each in await find(api) if (each.instance, each.execution) in going]
         if not remaining or asyncio.get_running_loop().time() >= until:
             return remaining
         await asyncio.sleep(AGAIN)
