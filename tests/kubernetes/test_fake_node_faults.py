@@ -141,7 +141,7 @@ def test_a_node_whose_clock_is_wrong_changes_no_order_and_loses_nothing(fake: Fa
 # -- controllers and people -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.fault("E22")
+@pytest.mark.fault("A13", "E22")
 def test_a_job_keeps_until_its_outcome_is_stored_and_then_goes_by_its_time_to_live(fake: Fake) -> None:
     async def check() -> Any:
         wanted = an_order()
@@ -159,23 +159,26 @@ def test_a_job_keeps_until_its_outcome_is_stored_and_then_goes_by_its_time_to_li
     assert came_to(run(check, 30.0)).status is ExecutionStatus.SUCCEEDED
 
 
-@pytest.mark.fault("E22")
-def test_a_job_that_somebody_removed_before_we_looked_is_told_as_such(fake: Fake) -> None:
+@pytest.mark.fault("A13", "E22")
+@pytest.mark.parametrize(("kind", "words"), [("jobs", "nothing is known"), ("pods", "gone with its result")])
+def test_a_job_or_a_pod_that_was_removed_before_we_looked_is_told_as_such(fake: Fake, kind: str, words: str) -> None:
+    """By somebody, or by the cluster's own collector of pods that ended."""
+
     async def check() -> Any:
         wanted = an_order()
         async with opened(fake.executor()) as executor:
             await executor.launch(wanted)
-            await fake.happens(
-                lambda: [pod["status"]["phase"] for pod in fake.pods(wanted.execution_id)] == ["Succeeded"], "its end"
-            )
-        path = f"/apis/batch/v1/namespaces/{{}}/jobs/klassd-{wanted.execution_id}"
+            await fake.happens(lambda: fake.job(wanted)["status"].get("succeeded") == 1, "its end")
+        group = "/apis/batch/v1" if kind == "jobs" else "/api/v1"
+        (found,) = fake.jobs(wanted.execution_id) if kind == "jobs" else fake.pods(wanted.execution_id)
+        path = f"{group}/namespaces/{{}}/{kind}/{found['metadata']['name']}"
         await asyncio.to_thread(fake.delete, path, propagationPolicy="Background")
         await fake.happens(lambda: not fake.pods(wanted.execution_id), "the end of its pod")
         async with opened(fake.executor()) as executor:
             return await hear(executor, wanted.execution_id)
 
     heard = run(check, 30.0)
-    assert heard.lost and "nothing is known" in heard.finished.exit.message
+    assert heard.lost and words in heard.finished.exit.message
 
 
 @pytest.mark.fault("E23")

@@ -33,7 +33,7 @@ def test_a_tombstone_stands_for_an_hour(directories):
     assert left(spools) == {"new.log"}
 
 
-@pytest.mark.fault("A9")
+@pytest.mark.fault("A9", "A13")
 def test_a_console_and_its_outcome_wait_for_a_scheduler_for_a_month(directories):
     spools, sockets = directories
     for name, age in (("kept", FORGOTTEN - 1), ("old", FORGOTTEN + 1)):

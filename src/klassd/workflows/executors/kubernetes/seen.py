@@ -58,7 +58,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 def seen(job: Mapping[str, Any] | None, pod: Mapping[str, Any] | None) -> Seen:
     """``pod``: its first one."""
     if pod is None:
-        return Seen(exit=_refused(job), waiting=_no_pod(job), held=suspended(job))
+        return Seen(exit=_podless_end(job), waiting=_no_pod(job), held=suspended(job))
     state = _state(pod)
     terminated = state.get("terminated")
     if terminated:
@@ -196,8 +196,10 @@ def _never_ran(job: Mapping[str, Any] | None, pod: Mapping[str, Any]) -> Exit:
     return Exit(reason=cause, message=message if message == LATE else f"{what}: {message}".rstrip(": "))
 
 
-def _refused(job: Mapping[str, Any] | None) -> Exit | None:
-    """A Job that failed without any pod of it being there."""
+def _podless_end(job: Mapping[str, Any] | None) -> Exit | None:
+    """Of a Job that has ended without any pod of it being there: refused, or collected before anybody looked."""
+    if condition(job, "Complete"):
+        return Exit(reason=Cause.LOST, message="its pod succeeded, and is gone with its result and its console")
     failed = condition(job, "Failed")
     if failed is None:
         return None
