@@ -1,16 +1,20 @@
 """Which process an execution is started from, and with what. Real processes."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
 import sys
+from pathlib import Path
 
 import pytest
 from local_help import open_gate, wait_until
 
 from klassd.workflows.errors import ConfigurationError, LaunchDelayed, LaunchRefused
 from klassd.workflows.executors.local import LocalExecutor, environment, executor, templates
+from klassd.workflows.executors.local.identity import COOKIE
+from klassd.workflows.sockets import socket_dir
 from klassd.workflows.testing.executors import hear, hear_until, run
 
 MODULE = """
@@ -154,6 +158,37 @@ def test_a_template_that_dies_at_its_start_is_told_with_its_last_words(place, tm
 
     with pytest.raises(LaunchRefused, match=r"local_jobs ended with exit code 3 while it started: cannot go on"):
         run(check)
+
+
+def test_a_socket_directory_that_somebody_tidied_away_is_made_again(place):
+    """It lies in /tmp, where a machine may remove what is old; a scheduler may run for months."""
+
+    async def check():
+        async with place.executor(start="fork") as own:
+            os.rmdir(socket_dir(place.state))
+            return await perform(own, place.order("Environment"))
+
+    assert run(check).outputs[""][COOKIE].startswith(socket_dir(place.state))
+
+
+@contextlib.contextmanager
+def taken(path):
+    path.rmdir()
+    path.touch()
+    yield
+    path.unlink()
+
+
+def test_a_job_gets_a_new_interpreter_while_the_socket_directory_is_somebody_elses_and_that_is_said(place, caplog):
+    caplog.set_level(logging.WARNING, "klassd.workflows")
+
+    async def check():
+        async with place.executor() as own:
+            with taken(Path(socket_dir(place.state))):
+                return await perform(own, place.order("Environment"))
+
+    assert not run(check).outputs[""][COOKIE].startswith(socket_dir(place.state))
+    assert any("set TMPDIR" in record.getMessage() and "local_jobs" in record.getMessage() for record in caplog.records)
 
 
 def test_a_template_that_ended_because_nobody_came_is_started_again(place, tmp_path):

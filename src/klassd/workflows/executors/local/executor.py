@@ -75,8 +75,7 @@ class LocalExecutor:
         self._workers = Workers(python, tuple(env), self._spools, os.path.join(self._state, "worker.log"))
         self._adoption = Adoption(self._routes, self._link)
         self._kills: dict[str, asyncio.TimerHandle] = {}
-        self._sockets = ""
-        self._templates = Templates(self._workers.template, self._link, "")
+        self._templates = Templates(self._workers.template, self._link, self._sockets)
         self._upkeep: asyncio.Task[None] | None = None
 
     @classmethod
@@ -99,8 +98,7 @@ class LocalExecutor:
         """Make the directories. Raises ``ConfigurationError`` where the state directory is another user's."""
         prepare_state_dir(self._state)
         os.makedirs(self._spools, mode=0o700, exist_ok=True)
-        self._sockets = socket_dir(self._state)
-        self._templates = Templates(self._workers.template, self._link, self._sockets)
+        self._sockets()
         self._upkeep = asyncio.create_task(self._maintain(), name="upkeep of the local executor")
 
     async def close(self) -> None:
@@ -128,9 +126,12 @@ class LocalExecutor:
 
     def _sweep(self) -> None:
         try:
-            sweep(self._spools, self._sockets, time.time())
+            sweep(self._spools, self._sockets(), time.time())
         except OSError as error:
             log.warning("%s could not be swept: %s", self._state, error)
+
+    def _sockets(self) -> str:
+        return socket_dir(self._state)
 
     def _link(self) -> Link:
         return Link(self._routes, self._watches.wake, self._templates.lost)

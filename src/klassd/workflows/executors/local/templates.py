@@ -8,6 +8,7 @@ import os
 import secrets
 from collections.abc import Callable
 
+from klassd.workflows.errors import ConfigurationError
 from klassd.workflows.executors.local.control import Link, connect
 from klassd.workflows.executors.local.processes import Child
 
@@ -21,9 +22,10 @@ PREFIX = "t-"  # of a template's socket
 
 
 class Templates:
-    """``begin``: starts the template process of a module at a socket path. ``make``: a new link."""
+    """``begin``: starts the template process of a module at a socket path. ``make``: a new link. ``sockets``: the directory
+    for its socket, made if somebody has tidied it away."""
 
-    def __init__(self, begin: Callable[[str, str], Child], make: Callable[[], Link], sockets: str) -> None:
+    def __init__(self, begin: Callable[[str, str], Child], make: Callable[[], Link], sockets: Callable[[], str]) -> None:
         self._begin, self._make, self._sockets = begin, make, sockets
         self._current: dict[str, asyncio.Task[Link]] = {}
         self._children: dict[Link, Child] = {}
@@ -45,7 +47,11 @@ class Templates:
         if not task.done():
             self._note(module, f"its template did not start within {START:g} s")
             return None
-        link = self._outcome(module, task)
+        try:
+            link = self._outcome(module, task)
+        except ConfigurationError as error:  # there is no place for its socket
+            self.shun(module, str(error))
+            return None
         if not link.hello.result().fork:
             self.shun(module, link.hello.result().reason)
             return None
@@ -59,7 +65,7 @@ class Templates:
             raise
 
     async def _start(self, module: str) -> Link:
-        path = os.path.join(self._sockets, PREFIX + secrets.token_hex(8))
+        path = os.path.join(self._sockets(), PREFIX + secrets.token_hex(8))
         child = self._begin(module, path)
         pause = 0.005
         while not child.exited.done():
