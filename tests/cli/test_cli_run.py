@@ -124,6 +124,17 @@ def test_ctrl_c_cancels_the_run_and_leaves_nothing_running(
     assert klassd.json("show")["status"] == "cancelled"
 
 
+def test_under_nohup_it_takes_no_notice_of_a_terminal_that_is_closed(klassd: Any, wait_until: Callable[..., Any]) -> None:
+    klassd.write("jobs.py", JOBS)
+    process = klassd.start("run", "jobs:app", "Sleeps", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    pids = wait_until(lambda: _pids(klassd.directory), "the job runs")
+    process.send_signal(signal.SIGHUP)
+    os.kill(pids[0], signal.SIGKILL)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "✗ failed Sleeps" in out and "stopping" not in out
+
+
 def test_a_second_ctrl_c_stops_waiting_and_says_how_to_go_on(klassd: Any, wait_until: Callable[..., Any]) -> None:
     klassd.write("jobs.py", JOBS)
     process = klassd.start("run", "jobs:app", "Sleeps", "stubborn=true")

@@ -106,6 +106,13 @@ class Terminal:
         os.close(self._master)
         return self.process.wait()
 
+    def hang_up(self) -> None:
+        os.close(self._master)
+
+    def close(self) -> int:
+        self.hang_up()
+        return self.process.wait(30)
+
     def type(self, keys: bytes) -> None:
         os.write(self._master, keys)
 
@@ -156,6 +163,30 @@ def test_ctrl_c_in_the_terminal_cancels_and_leaves_it_clean(
     assert "━" not in screen.text
     assert screen.cursor
     wait_until(lambda: not any(map(is_alive, pids)), f"{pids} are gone")
+
+
+def test_a_terminal_that_is_closed_cancels_the_run_as_ctrl_c_does(
+    klassd: Any, wait_until: Callable[..., Any], is_alive: Callable[[int], bool]
+) -> None:
+    klassd.write("slow.py", SLOW)
+    terminal = Terminal(klassd, "run", "slow:app", "Sleeps")
+    pids = wait_until(lambda: _pids(klassd.directory), "the job runs")
+    assert terminal.close() == 130
+    wait_until(lambda: not any(map(is_alive, pids)), f"{pids} are gone")
+    assert klassd.json("show")["status"] == "cancelled"
+
+
+def test_a_terminal_that_is_closed_ends_dev_and_leaves_its_jobs_to_the_next_scheduler(
+    klassd: Any, wait_until: Callable[..., Any], is_alive: Callable[[int], bool]
+) -> None:
+    klassd.write("slow.py", SLOW)
+    terminal = Terminal(klassd, "dev", "slow:app")
+    terminal.read_until(lambda said: "nothing enqueued yet" in said)
+    klassd("enqueue", "slow:app", "Sleeps")
+    pids = wait_until(lambda: _pids(klassd.directory), "the job runs")
+    assert terminal.close() == 0
+    assert all(map(is_alive, pids))
+    os.kill(pids[0], signal.SIGKILL)
 
 
 def test_no_color_keeps_the_bars_and_drops_the_colours(klassd: Any) -> None:
