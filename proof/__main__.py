@@ -86,7 +86,7 @@ def _run(name: str, arguments: list[str]) -> Part:
         [sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     said, passed = done.stdout.strip().splitlines(), done.returncode == 0
-    return Part(name, passed, round(time.monotonic() - begun, 1), said[-3:] if passed else said[-100:])
+    return Part(name, passed, round(time.monotonic() - begun, 1), said[-2:] if passed else said[-100:])
 
 
 def main() -> int:
