@@ -78,7 +78,8 @@ def test_a_run_is_meant_by_last_or_by_a_unique_end_of_its_id(klassd: Any) -> Non
     for word in ("last", run_id, run_id[-6:], run_id[:15]):
         assert klassd.json("show", word)["id"] == run_id
     assert "no scheduler has taken it yet; start one: klassd dev" in klassd("show").stdout
-    assert "no run named 'zzzz'" in klassd("show", "zzzz", code=2).stderr
+    unknown = "klassd: no run named 'zzzz'.\n  klassd runs lists them, the newest first\n"
+    assert klassd("show", "zzzz", code=2).stderr == unknown
 
 
 def test_show_says_what_a_run_waits_for(klassd: Any, wait_until: Callable[..., Any]) -> None:

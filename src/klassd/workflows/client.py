@@ -290,7 +290,7 @@ class Client:
         found = await self._store.find_runs(text)
         if text in found or len(found) == 1:
             return text if text in found else found[0]
-        raise UnknownName("run", text, found, len(found))
+        raise UnknownName("run", text, found)
 
     # -- wait ---------------------------------------------------------------------------------------------------
 

@@ -48,12 +48,14 @@ class InvalidWorkflow(KlassdError):
 
 
 class UnknownName(KlassdError):
-    """No job, workflow or run of that name. ``near`` holds the names that look alike."""
+    """No job, workflow or run of that name. ``near`` holds the names that look alike; ``known`` is how many were
+    compared, 0 where nobody counted."""
 
     def __init__(self, kind: str, name: str, near: Sequence[str] = (), known: int = 0) -> None:
         self.kind, self.name, self.near = kind, name, tuple(near)
         hint = f" Did you mean {' or '.join(repr(n) for n in self.near)}?" if self.near else ""
-        super().__init__(f"no {kind} named {name!r} among {known}.{hint}")
+        among = f" among {known}" if known else ""
+        super().__init__(f"no {kind} named {name!r}{among}.{hint}")
 
 
 class ConfigurationError(KlassdError):

@@ -71,11 +71,13 @@ def _command(name: str, words: list[str]) -> int:
 
 
 def _call(name: str, args: Namespace) -> int:
-    from klassd.workflows.errors import KlassdError
+    from klassd.workflows.errors import KlassdError, UnknownName
 
     command: Callable[[Namespace], int] = importlib.import_module(f"klassd.workflows.cli.{name}").command
     try:
         return command(args)
+    except UnknownName as error:
+        raise Problem(str(error), "klassd runs lists them, the newest first" if error.kind == "run" else "") from error
     except KlassdError as error:  # its message says what was found, what was expected and what to do
         raise Problem(str(error)) from error
 
