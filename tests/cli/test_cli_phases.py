@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from klassd.workflows.cli.style import Paint
+from klassd.workflows.cli.timeline import Timeline
 from klassd.workflows.composition import make_client
-from klassd.workflows.model.run import Change, Execution, execution_id
+from klassd.workflows.model.phases import Phases
+from klassd.workflows.model.run import Change, Execution, Run, execution_id
 from klassd.workflows.model.states import Cause, ExecutionStatus
 from klassd.workflows.stores.sqlite import SqliteStore
 from klassd.workflows.testing.executor_jobs import Echo
@@ -57,6 +60,19 @@ def test_a_job_is_shown_with_what_took_its_time(klassd: Any, start: str, between
     assert execution["timeline"][-1]["end"] == execution["finished_at"]
     assert execution["phases"]["first_line"] <= execution["phases"]["returned"] <= execution["finished_at"]
     assert list(execution["located"]) == ["pid"] and execution["place"].startswith("local:")
+
+
+def test_a_step_that_takes_long_stays_apart_from_the_time_it_began_at() -> None:
+    begun = NOW - 59 * 60
+    execution = Execution(
+        id="r-0-0-1", run_id="r", node="n", status=ExecutionStatus.RUNNING, created_at=begun, launched_at=begun,
+        started_at=begun, phases=Phases(first_line=begun + 59 * 60),
+    )  # fmt: skip
+    run = Run(id="r", name="n", kind="job", definition="", created_at=begun)
+    lines = list(Timeline(run, execution, Paint(False), NOW, 80).lines())
+    long = [line for line in lines if " min " in line]
+    assert len(long) == 2 and all(re.search(r"\.\d{3} +59 min 00 s  ", line) for line in long), lines
+    assert all(len(line) <= 80 for line in lines)
 
 
 def test_an_item_is_shown_by_itself(klassd: Any) -> None:

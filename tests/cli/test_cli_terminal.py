@@ -233,7 +233,10 @@ def test_ctrl_c_ends_dev_and_leaves_its_jobs_to_the_next_scheduler(
     terminal.type(b"\x03")
     assert terminal.finish() == 0
     assert is_alive(pids[0])
-    assert klassd("stop", run_id).stdout == f"{run_id} was told to stop; klassd logs -f {run_id}\n"
+    nobody = "no scheduler looks after it now; start one: klassd dev"
+    assert f"  waits    {nobody}\n" in klassd("show", run_id).stdout
+    told = f"{run_id} was told to stop; klassd logs -f {run_id}\n"
+    assert klassd("stop", run_id).stdout == f"{told}  {nobody}\n"
     again = Terminal(klassd, "dev", "slow:app")
     again.read_until(lambda said: "■ cancelled" in said)
     wait_until(lambda: not is_alive(pids[0]), "the job is gone")

@@ -8,6 +8,7 @@ from argparse import Namespace
 from klassd.workflows.cli.document import emit
 from klassd.workflows.cli.opening import reading_client
 from klassd.workflows.cli.problems import OK
+from klassd.workflows.cli.waits import NOBODY
 from klassd.workflows.model.run import Run
 
 
@@ -17,8 +18,10 @@ def command(args: Namespace) -> int:
         emit({"id": run.id, "stopped": asked, "status": str(run.status)})
     elif not asked:
         print(f"{run.id} had ended already: {run.status}")
+    elif run.status.final:
+        print(f"{run.id} is {run.status}")
     else:
-        print(f"{run.id} is {run.status}" if run.status.final else f"{run.id} was told to stop; klassd logs -f {run.id}")
+        print(f"{run.id} was told to stop; klassd logs -f {run.id}", *([] if run.owner else [f"  {NOBODY}"]), sep="\n")
     return OK
 
 

@@ -8,7 +8,7 @@ from klassd.workflows.cli.style import CYAN, DIM, GREEN, RED, YELLOW, Paint, clo
 from klassd.workflows.model.run import Execution, Run
 from klassd.workflows.rules.timeline import Step, begun_late, timeline
 
-NAMES, TIMES, LENGTHS = 11, 12, 11  # columns
+NAMES, TIMES, LENGTHS = 11, 12, 13  # columns; the longest lengths are '~59 min 59 s'
 WIDEST = 60  # columns of all bars together
 _WORK = ("run", "outputs")  # what was asked for; all else is the way there
 

@@ -9,6 +9,8 @@ from klassd.workflows.model.states import ExecutionStatus, NodeStatus, RunStatus
 from klassd.workflows.rules.reasons import why_not_running, why_run_not_done
 from klassd.workflows.rules.state import RunState
 
+NOBODY = "no scheduler looks after it now; start one: klassd dev"
+
 
 class Waits:
     def __init__(self, view: RunView, now: float) -> None:
@@ -20,6 +22,8 @@ class Waits:
         run = self._view.run
         if self._state is None:
             return ""
+        if run.status is not RunStatus.QUEUED and run.owner is None:
+            return NOBODY
         if run.status is not RunStatus.QUEUED:
             return why_run_not_done(self._state, self._now)
         if run.not_before > self._now:
