@@ -29,7 +29,7 @@ def view(*executions: dict[str, Any]) -> RunView:
 
 
 def page(shown: RunView) -> str:
-    return "\n".join(Page(shown, {}, Paint(False), 100.0, Namespace(node=None, events=False)).lines())
+    return "\n".join(Page(shown, True, {}, Paint(False), 100.0, Namespace(node=None, events=False)).lines())
 
 
 def test_an_execution_that_nobody_can_see_is_shown_as_unknown() -> None:

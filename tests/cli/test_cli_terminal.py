@@ -41,6 +41,7 @@ wf = Workflow("slow")
 wf.map("step", lambda number: Slow(number=number), over=[1, 2])
 app = App(jobs=[wf, Sleeps])
 """
+NOBODY = "no scheduler looks after it now; start one: klassd dev"
 _PART = re.compile(r"\x1b\[(\??[\d;]*)([A-Za-z])|([\r\n])|([^\x1b\r\n]+)|(\x1b.)", re.DOTALL)
 
 
@@ -221,6 +222,21 @@ def test_dev_shows_what_runs_and_what_ended(klassd: Any) -> None:
     assert screen.text.splitlines()[-1].endswith(run_id)
 
 
+def test_that_a_scheduler_was_killed_is_told_of_its_runs(
+    klassd: Any, wait_until: Callable[..., Any], is_alive: Callable[[int], bool]
+) -> None:
+    klassd.write("slow.py", SLOW)
+    klassd.env["KLASSD_LEASE"] = "1s"
+    dev = klassd.start("dev", "slow:app")
+    run_id = klassd("enqueue", "slow:app", "Sleeps").stdout.strip()
+    pids = wait_until(lambda: _pids(klassd.directory), "the job runs")
+    assert "waits    running slow:Sleeps\n" in klassd("show", run_id).stdout
+    dev.kill()
+    dev.communicate()
+    wait_until(lambda: f"waits    {NOBODY}\n" in klassd("show", run_id).stdout, "the lease to run out")
+    os.kill(pids[0], signal.SIGKILL)
+
+
 @pytest.mark.fault("A14")
 def test_ctrl_c_ends_dev_and_leaves_its_jobs_to_the_next_scheduler(
     klassd: Any, wait_until: Callable[..., Any], is_alive: Callable[[int], bool]
@@ -233,10 +249,9 @@ def test_ctrl_c_ends_dev_and_leaves_its_jobs_to_the_next_scheduler(
     terminal.type(b"\x03")
     assert terminal.finish() == 0
     assert is_alive(pids[0])
-    nobody = "no scheduler looks after it now; start one: klassd dev"
-    assert f"  waits    {nobody}\n" in klassd("show", run_id).stdout
+    assert f"  waits    {NOBODY}\n" in klassd("show", run_id).stdout
     told = f"{run_id} was told to stop; klassd logs -f {run_id}\n"
-    assert klassd("stop", run_id).stdout == f"{told}  {nobody}\n"
+    assert klassd("stop", run_id).stdout == f"{told}  {NOBODY}\n"
     again = Terminal(klassd, "dev", "slow:app")
     again.read_until(lambda said: "■ cancelled" in said)
     wait_until(lambda: not is_alive(pids[0]), "the job is gone")

@@ -239,6 +239,12 @@ class Client:
             raise UnknownName("run", run_id)
         return run
 
+    async def is_looked_after(self, run_id: str) -> bool:
+        """Whether a scheduler has taken the run and is there still: what befalls it is noticed now, and not only by the next
+        one. Raises ``UnknownName``."""
+        owner = (await self.run(run_id)).owner
+        return owner is not None and await self._store.is_live(owner)
+
     async def view(self, run_id: str) -> RunView:
         """A run with its nodes and every attempt."""
         run = await self.run(run_id)

@@ -100,6 +100,10 @@ class Store(Protocol):
         False: the lease had run out before (others may have taken runs; ``commit`` will tell which)."""
         ...
 
+    async def is_live(self, owner: str) -> bool:
+        """Whether this owner has a lease that has not run out."""
+        ...
+
     async def claim_runs(
         self,
         owner: str,

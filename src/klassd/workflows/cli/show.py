@@ -30,23 +30,24 @@ ITEMS = 5  # items of a fan-out that are shown unless its node is asked for: tho
 
 
 def command(args: Namespace) -> int:
-    view, outside = asyncio.run(_look(args))
+    view, looked_after, outside = asyncio.run(_look(args))
     if args.json:
         emit(run_document(view, outside))
     else:
-        for line in Page(view, outside, paint_for(), SystemClock().now(), args).lines():
+        for line in Page(view, looked_after, outside, paint_for(), SystemClock().now(), args).lines():
             print(line)
     return OK
 
 
-async def _look(args: Namespace) -> tuple[RunView, dict[str, Outside]]:
+async def _look(args: Namespace) -> tuple[RunView, bool, dict[str, Outside]]:
     async with reading_client(args) as client:
         view = await client.view(await client.resolve_id(args.run))
+        looked_after = await client.is_looked_after(view.run.id)
     if args.node:
         view.nodes = [_chosen(view, args.node)]
     shown = list(drawn(view, args.node is not None))
     shown = shown or [each for node in view.nodes for each in (node.latest if args.events else _puzzle(node))]
-    return view, await look(shown, args.events)
+    return view, looked_after, await look(shown, args.events)
 
 
 def _puzzle(node: NodeView) -> list[Execution]:
@@ -76,12 +77,14 @@ def drawn(view: RunView, whole: bool) -> Iterator[Execution]:
 
 
 class Page:
-    def __init__(self, view: RunView, outside: Mapping[str, Outside], paint: Paint, now: float, args: Namespace) -> None:
+    def __init__(
+        self, view: RunView, looked_after: bool, outside: Mapping[str, Outside], paint: Paint, now: float, args: Namespace
+    ) -> None:
         self._view, self._paint, self._now = view, paint, now
         self._whole, self._asked = args.node is not None, args.events
         self._outside, self._drawn = outside, {execution.id for execution in drawn(view, self._whole)}
         self._labels = Labels(view.definition, paint)
-        self._waits = Waits(view, now)
+        self._waits = Waits(view, now, looked_after)
         self._width = max(60, shutil.get_terminal_size((120, 24)).columns)
         self._name_width = max((len(self._labels.name(node.name)) for node in view.nodes), default=0)
 

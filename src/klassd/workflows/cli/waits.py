@@ -13,8 +13,10 @@ NOBODY = "no scheduler looks after it now; start one: klassd dev"
 
 
 class Waits:
-    def __init__(self, view: RunView, now: float) -> None:
-        self._view, self._now = view, now
+    """``looked_after``: whether a scheduler is there that owns the run."""
+
+    def __init__(self, view: RunView, now: float, looked_after: bool) -> None:
+        self._view, self._now, self._looked_after = view, now, looked_after
         self._state = None if view.run.status.final else _state(view)
 
     def of_run(self) -> str:
@@ -22,10 +24,8 @@ class Waits:
         run = self._view.run
         if self._state is None:
             return ""
-        if run.status is not RunStatus.QUEUED and run.owner is None:
-            return NOBODY
         if run.status is not RunStatus.QUEUED:
-            return why_run_not_done(self._state, self._now)
+            return why_run_not_done(self._state, self._now) if self._looked_after else NOBODY
         if run.not_before > self._now:
             return f"it is due in {duration(run.not_before - self._now)}"
         return "no scheduler has taken it yet; start one: klassd dev"

@@ -89,6 +89,9 @@ class MemoryStore:
         self.data.leases[owner] = Lease(now + ttl, ttl)
         return before is None or before.live(now)
 
+    async def is_live(self, owner: str) -> bool:
+        return self.data.live(owner, self._clock.now())
+
     async def claim_runs(
         self,
         owner: str,

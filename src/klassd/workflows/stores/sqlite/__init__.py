@@ -91,6 +91,9 @@ class SqliteStore:
     async def renew(self, owner: str, ttl: float) -> bool:
         return await self._write(lambda t: transaction.renew(t, owner, ttl, self._clock.now()))
 
+    async def is_live(self, owner: str) -> bool:
+        return await self._read(partial(reading.is_live, owner=owner, at=self._clock.now()))
+
     async def claim_runs(
         self,
         owner: str,

@@ -13,7 +13,7 @@ from klassd.workflows.model.logs import LogLine
 from klassd.workflows.model.page import Counts, ExecutionQuery, Page, RunQuery
 from klassd.workflows.model.run import Execution, LoadedRun, NodeRow, Run
 from klassd.workflows.model.states import RunStatus
-from klassd.workflows.stores.common import chunk_end, key_of, lines_from
+from klassd.workflows.stores.common import Lease, chunk_end, key_of, lines_from
 from klassd.workflows.stores.sqlite import rows
 from klassd.workflows.stores.sqlite.rows import queries
 
@@ -102,6 +102,11 @@ def counts(connection: Connection) -> Counts:
     for name, status, number in _query(connection, "counts", {}):
         by_name.setdefault(name, {})[RunStatus(status)] = number
     return Counts(by_name)
+
+
+def is_live(connection: Connection, owner: str, at: float) -> bool:
+    found = _query(connection, "lease", {"owner": owner}).fetchone()
+    return found is not None and Lease(*found).live(at)
 
 
 def cancel_requests(connection: Connection, owner: str) -> list[str]:

@@ -202,6 +202,9 @@ class SimStore:
 
         await self._call("release", "", lambda: self._memory.release(owner), then)
 
+    async def is_live(self, owner: str) -> bool:
+        return await self._call("is_live", "", lambda: self._memory.is_live(owner))
+
     async def cancel_requests(self, owner: str) -> list[str]:
         return await self._call("cancel_requests", "", lambda: self._memory.cancel_requests(owner))
 

@@ -150,6 +150,17 @@ class Leasing:
         assert await bench.store.renew("one", LONG)
 
     @check
+    async def test_everybody_can_tell_whose_lease_is_live(self, bench: Bench) -> None:
+        other = await bench.another()
+        assert not await other.is_live("one")
+        await bench.store.renew("one", SHORT)
+        await bench.store.renew("two", LONG)
+        assert await other.is_live("one") and await other.is_live("two")
+        await bench.outlive(SHORT)
+        await bench.store.release("two")
+        assert not await other.is_live("one") and not await other.is_live("two")
+
+    @check
     async def test_runs_of_a_live_owner_are_nobody_elses(self, bench: Bench) -> None:
         await bench.running()
         other = await bench.another()
