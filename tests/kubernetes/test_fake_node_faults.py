@@ -237,6 +237,21 @@ def test_an_image_that_is_no_service_in_time_is_stopped_and_told_so(fake: Fake) 
     assert came_to(heard).cause is Cause.NOT_READY
 
 
+def test_an_image_that_was_stopped_for_that_is_told_so_though_nobody_saw_it_end() -> None:
+    """A kubelet may remove a pod before it has said how its container ended."""
+
+    async def meanwhile(executor: Executor) -> None:
+        fake.on_node(lambda kubelet: setattr(kubelet, "edit", lambda *_: None))
+        await fake.happens(lambda: fake.pod(wanted)["metadata"].get("deletionTimestamp"), "its stop")
+        path = f"/api/v1/namespaces/{{}}/pods/{fake.pod(wanted)['metadata']['name']}"
+        await asyncio.to_thread(fake.delete, path, gracePeriodSeconds=0)
+
+    wanted = an_order(container=ContainerSpec(image="db:1"), service=Service(ready="tcp", port=5432, ready_within=1.0))
+    with a_fake(OLD, lines_until_stopped(1)) as fake:
+        found = came_to(told(fake, wanted, meanwhile, after="line 0"))
+    assert (found.status, found.cause) == (ExecutionStatus.FAILED, Cause.NOT_READY), found
+
+
 @pytest.mark.fault("E18")
 def test_files_that_nobody_can_read_because_the_image_for_that_is_not_there_fail_it_in_time(fake: Fake) -> None:
     async def image(container: Container) -> Ended:

@@ -107,8 +107,8 @@ class ImageFollower(Follower):
         return Finished(exit=exit_, at=now)
 
     def _asked(self, exit_: Exit) -> str:
-        """It was told to end, so its exit code says nothing of its work."""
-        if self._began is None or exit_.reason:
+        """It was told to end, so its exit code says nothing of its work; nor does it then matter that nobody saw it end."""
+        if self._began is None or exit_.reason not in ("", Cause.LOST):
             return ""
         why = stopped(self._known.job)
         return _REQUESTED.get(why, "stop") if why else ""
