@@ -13,7 +13,6 @@ import pytest
 from faults_of_suites import SUITES
 from hypothesis import HealthCheck, settings
 
-# A busy machine is no failure.
 settings.register_profile(
     "untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )  # a busy machine is no failure

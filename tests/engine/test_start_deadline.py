@@ -102,45 +102,33 @@ def test_the_time_to_start_in_stands_still_while_a_queue_of_the_cluster_holds_it
     run_virtual(scenario())
 
 
-class OutOfSight(InlineExecutor):
-    """Its machine falls silent before anything started there; once it is told to stop, all that is found is that it is gone."""
+class GoneOnceStopped(InlineExecutor):
+    """Nothing starts there: all that is told is ``news``, and, once it is told to stop, that it is gone."""
 
-    def __init__(self, clock: VirtualClock) -> None:
+    def __init__(self, clock: VirtualClock, news: Told) -> None:
         super().__init__(clock)
-        self._stopped = asyncio.Event()
+        self._news, self._stopped = news, asyncio.Event()
 
     async def stop(self, execution_id: str, grace: float) -> None:
         self._stopped.set()
 
     async def follow(self, execution_id: str, cursor: str, seq: int, line: int) -> AsyncIterator[Sequence[Told]]:
-        yield [Unknown(since=1.0, why="its node has not answered")]
+        yield [self._news]
         await self._stopped.wait()
         yield [Finished(exit=Exit(reason=Cause.LOST, message="it was deleted, before it started"))]
+
+
+OUT_OF_SIGHT = Unknown(since=1.0, why="its node has not answered")
+HELD_FOR_EVER = Waiting(why="a queue holds it back", held=True)
 
 
 def test_what_was_out_of_sight_when_its_deadline_passed_failed_for_that_once_it_is_known_to_be_over() -> None:
     async def scenario() -> None:
-        async with launched(OutOfSight) as (clock, client, run_id):
+        async with launched(lambda clock: GoneOnceStopped(clock, OUT_OF_SIGHT)) as (clock, client, run_id):
             await clock.sleep(1.5)
             assert (await first(client, run_id)).cause is Cause.START_DEADLINE
 
     run_virtual(scenario())
-
-
-class HeldForEver(InlineExecutor):
-    """No queue lets it go; once it is told to stop, it is gone."""
-
-    def __init__(self, clock: VirtualClock) -> None:
-        super().__init__(clock)
-        self._stopped = asyncio.Event()
-
-    async def stop(self, execution_id: str, grace: float) -> None:
-        self._stopped.set()
-
-    async def follow(self, execution_id: str, cursor: str, seq: int, line: int) -> AsyncIterator[Sequence[Told]]:
-        yield [Waiting(why="a queue holds it back", held=True)]
-        await self._stopped.wait()
-        yield [Finished(exit=Exit(reason=Cause.LOST, message="it was deleted, before it started"))]
 
 
 def under_way() -> list[str]:
@@ -149,7 +137,7 @@ def under_way() -> list[str]:
 
 def test_nobody_watches_any_more_over_the_start_of_what_ended_while_it_was_held_back() -> None:
     async def scenario() -> None:
-        async with launched(HeldForEver) as (clock, client, run_id):
+        async with launched(lambda clock: GoneOnceStopped(clock, HELD_FOR_EVER)) as (clock, client, run_id):
             await clock.sleep(10.0)
             assert "watch_start" in under_way()
             await client.cancel(run_id)

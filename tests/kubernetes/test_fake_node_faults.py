@@ -237,7 +237,7 @@ def test_an_image_that_is_no_service_in_time_is_stopped_and_told_so(fake: Fake) 
     assert came_to(heard).cause is Cause.NOT_READY
 
 
-def test_an_image_that_was_stopped_for_that_is_told_so_though_nobody_saw_it_end() -> None:
+def test_an_image_that_was_stopped_for_not_being_ready_is_told_so_though_nobody_saw_it_end() -> None:
     """A kubelet may remove a pod before it has said how its container ended."""
 
     async def meanwhile(executor: Executor) -> None:
