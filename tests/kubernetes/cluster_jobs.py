@@ -102,16 +102,16 @@ class Talkative(Job):
 
 
 class Floods(Job):
-    """Says more than a node keeps in one file; then what it says late, when the file has been rotated."""
+    """Says so many lines, so wide, and before some of them nothing for so many seconds."""
 
     lines: int
     width: int
+    pauses: dict[str, float]
 
     def run(self, ctx: JobContext) -> None:
-        late = 100
         for number in range(self.lines):
-            if number == self.lines - late:
-                threading.Event().wait(12)  # a kubelet looks every ten seconds
+            if seconds := self.pauses.get(str(number)):
+                threading.Event().wait(seconds)
             print(f"{number} ".ljust(self.width, "."))
 
 

@@ -49,6 +49,10 @@ class Fake(Cluster):
         (found,) = self.pods(wanted.execution_id)
         return found
 
+    def phases(self, wanted: Order) -> list[str]:
+        """Of its pods, as far as they have one."""
+        return [str(pod.get("status", {}).get("phase")) for pod in self.pods(wanted.execution_id)]
+
     def on_node(self, what: Callable[[Any], Any]) -> None:
         self.api.do(lambda: what(self.api.parts.kubelet))
 
@@ -56,11 +60,7 @@ class Fake(Cluster):
         return await asyncio.to_thread(self.until, holds, what)
 
     async def starts(self, wanted: Order) -> None:
-        await self.happens(lambda: any(_phase(pod) == "Running" for pod in self.pods(wanted.execution_id)), "its pod")
-
-
-def _phase(pod: dict[str, Any]) -> str:
-    return str(pod["status"].get("phase"))
+        await self.happens(lambda: "Running" in self.phases(wanted), "its pod")
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -339,6 +340,39 @@ def test_lines_that_the_node_threw_away_leave_a_marker_with_their_number(fake: F
     assert heard.lines[-2:] == ["line 10", "line 11"]
     gaps = [record for chunk in heard.chunks for _, record in _records(chunk.data) if record.get("gap")]
     assert [(gap["l"], gap["n"]) for gap in gaps] == [(1, 10)]
+
+
+@pytest.mark.fault("E10")
+def test_a_follower_that_a_rotation_left_behind_reads_on_before_the_next_one(fake: Fake) -> None:
+    """Some kubelets leave it behind, on an open connection, and throw away what it did not hear ten seconds later."""
+    rotation, again = asyncio.Event(), asyncio.Event()
+
+    async def script(speaker: Speaker) -> None:
+        for number in range(1100):
+            speaker.line(f"line {number} ".ljust(1000, "."))
+        await rotation.wait()
+        speaker.container.console.leave_followers_behind()
+        for number in range(1100, 1200):
+            speaker.line(f"line {number}")
+        await again.wait()
+        speaker.container.console.rotate(keep=0)
+        speaker.line("the last")
+
+    async def meanwhile(executor: Executor) -> None:
+        fake.on_node(lambda kubelet: rotation.set())
+        end = time.monotonic() + 10.0
+        await fake.happens(lambda: fake.count("log pods") > 1 or time.monotonic() > end, "another reading")
+        await fake.happens(lambda: console().caught_up or time.monotonic() > end, "a follower that has heard all")
+        fake.on_node(lambda kubelet: again.set())
+
+    def console() -> Any:
+        (pod,) = fake.api.parts.storage.all("pods")
+        return fake.api.parts.kubelet.container(pod["metadata"]["name"]).console
+
+    fake.on_node(lambda kubelet: setattr(kubelet, "runtime", scripted(script)))
+    wanted = an_order()
+    heard = told(fake, wanted, meanwhile, after="line 1099")
+    assert [line.partition(" .")[0] for line in heard.lines] == [*(f"line {number}" for number in range(1200)), "the last"]
 
 
 def _records(data: bytes) -> list[Any]:

@@ -147,7 +147,7 @@ def test_a_job_keeps_until_its_outcome_is_stored_and_then_goes_by_its_time_to_li
         wanted = an_order()
         async with opened(fake.executor()) as executor:
             await executor.launch(wanted)
-            await fake.happens(lambda: fake.pod(wanted)["status"]["phase"] == "Succeeded", "its end")
+            await fake.happens(lambda: fake.phases(wanted) == ["Succeeded"], "its end")
             (job,) = fake.jobs(wanted.execution_id)
             assert "ttlSecondsAfterFinished" not in job["spec"]
             heard = await hear(executor, wanted.execution_id)
@@ -168,7 +168,7 @@ def test_a_job_or_a_pod_that_was_removed_before_we_looked_is_told_as_such(fake: 
         wanted = an_order()
         async with opened(fake.executor()) as executor:
             await executor.launch(wanted)
-            await fake.happens(lambda: fake.job(wanted)["status"].get("succeeded") == 1, "its end")
+            await fake.happens(lambda: fake.job(wanted).get("status", {}).get("succeeded") == 1, "its end")
         group = "/apis/batch/v1" if kind == "jobs" else "/api/v1"
         (found,) = fake.jobs(wanted.execution_id) if kind == "jobs" else fake.pods(wanted.execution_id)
         path = f"{group}/namespaces/{{}}/{kind}/{found['metadata']['name']}"
@@ -242,7 +242,7 @@ def test_an_image_that_was_stopped_for_not_being_ready_is_told_so_though_nobody_
 
     async def meanwhile(executor: Executor) -> None:
         fake.on_node(lambda kubelet: setattr(kubelet, "edit", lambda *_: None))
-        await fake.happens(lambda: fake.pod(wanted)["metadata"].get("deletionTimestamp"), "its stop")
+        await fake.happens(lambda: any(map(_leaves, fake.pods(wanted.execution_id))), "its stop")
         path = f"/api/v1/namespaces/{{}}/pods/{fake.pod(wanted)['metadata']['name']}"
         await asyncio.to_thread(fake.delete, path, gracePeriodSeconds=0)
 
@@ -325,7 +325,11 @@ async def _reached(fake: Fake, wanted: Order, when: str) -> None:
         await fake.starts(wanted)
     elif when == "after its success":
         await fake.happens(lambda: fake.pods(wanted.execution_id), "its pod")
-        await fake.happens(lambda: fake.pod(wanted)["status"]["phase"] == "Succeeded", "its end")
+        await fake.happens(lambda: fake.phases(wanted) == ["Succeeded"], "its end")
+
+
+def _leaves(pod: Any) -> bool:
+    return "deletionTimestamp" in pod["metadata"]
 
 
 # -- many -------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from klassd.workflows.executors.kubernetes.portions import gathered
+from klassd.workflows.executors.kubernetes.portions import NEVER, Lull, gathered
 from klassd.workflows.testing.clock import run_virtual
 
 SPACING, MOST = 0.02, 100
@@ -40,10 +40,10 @@ class Source:
             self.closed = True
 
 
-async def taken(source: Source) -> list[tuple[float, bytes]]:
+async def taken(source: Source, lull: Lull = NEVER) -> list[tuple[float, bytes]]:
     found = []
     try:
-        async for data in gathered(source.read(), SPACING, MOST):
+        async for data in gathered(source.read(), SPACING, MOST, lull):
             found.append((asyncio.get_running_loop().time(), data))  # noqa: PERF401 - it is kept when the source breaks
     except Broken:
         found.append((asyncio.get_running_loop().time(), b"!"))
@@ -87,3 +87,16 @@ def test_a_source_is_held_back_while_nobody_takes_and_closed_when_nobody_will() 
         assert source.closed
 
     run_virtual(check())
+
+
+def test_a_source_that_falls_silent_is_left_once_it_has_brought_enough() -> None:
+    lull = Lull(after=3, seconds=1.0)
+    source = Source([(5.0, b"a"), (5.0, b"bc"), (0.9, b"d"), (1.1, b"e")])
+    found = run_virtual(taken(source, lull))
+    assert found == [(pytest.approx(5.0), b"a"), (pytest.approx(10.0), b"bc"), (pytest.approx(10.9), b"d")]
+    assert source.closed
+
+
+def test_a_source_that_breaks_when_it_could_be_left_is_not_taken_for_silent() -> None:
+    found = run_virtual(taken(Source([(0.0, b"abc")], breaks=True), Lull(after=3, seconds=1.0)))
+    assert [data for _, data in found] == [b"abc", b"!"]

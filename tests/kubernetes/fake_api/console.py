@@ -23,12 +23,15 @@ class Console:
         self._news = asyncio.Event()
         self._ended = False
         self.stalled = False  # followers hear nothing more, and no end
+        self.caught_up = False  # a follower has heard all there is
+        self._deafened = 0  # times that those who followed were left behind
         self.cut_after: int | None = None  # bytes after which the next readers are cut off, as if it were the end
 
     def write(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
         now = self._clock()
         self._lines += [(now, line) for line in lines]
+        self.caught_up = False
         self._tell()
 
     def end(self) -> None:
@@ -43,6 +46,11 @@ class Console:
         del self._lines[:dropped]
         self._first += dropped
         return dropped
+
+    def leave_followers_behind(self) -> None:
+        """Who follows now hears nothing more until the end. Kubelets before 1.27 do so now and then when they rotate a file
+        that is being written to (kubernetes/kubernetes#115701)."""
+        self._deafened += 1
 
     def _tell(self) -> None:
         news, self._news = self._news, asyncio.Event()
@@ -63,6 +71,7 @@ class Console:
     async def _read(self, follow: bool, since: str, times: bool, tail: int | None) -> AsyncIterator[bytes]:
         at = _nanoseconds(since)
         number = self._first if tail is None else self._first + max(0, len(self._lines) - tail)
+        opened = self._deafened
         while True:
             news = self._news
             number = max(number, self._first)
@@ -72,9 +81,12 @@ class Console:
                 number = max(number, self._first)
             if not follow or (self._ended and not self.stalled):
                 return
+            self.caught_up = True
             await news.wait()
-            while self.stalled:
+            while self.stalled or (opened != self._deafened and not self._ended):
                 await self._news.wait()
+            if opened != self._deafened:
+                return
 
     def _portion(self, number: int, at: int, times: bool) -> tuple[bytes, int]:
         found, size = [], 0

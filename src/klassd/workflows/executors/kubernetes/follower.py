@@ -16,7 +16,7 @@ from klassd.workflows.executors.kubernetes.course import Course
 from klassd.workflows.executors.kubernetes.manifest import WORKER
 from klassd.workflows.executors.kubernetes.names import EXECUTION, NONCE, job_name, label_value
 from klassd.workflows.executors.kubernetes.plain_console import PlainConsole
-from klassd.workflows.executors.kubernetes.portions import gathered
+from klassd.workflows.executors.kubernetes.portions import NEVER, Lull, gathered
 from klassd.workflows.executors.kubernetes.seen import Seen, gone
 from klassd.workflows.executors.kubernetes.turns import Turns
 from klassd.workflows.executors.kubernetes.view import Known
@@ -35,6 +35,9 @@ LEAVING = 15.0  # seconds after which a pod that was told to end is looked at ag
 SETTLE = 1.0  # seconds that a stopped Job is given to show the pod it may have made just before
 PODLESS = 5.0  # seconds without a pod after which its Job's events are looked at, and again
 TAILS, TAIL = 5, 0.1  # times the end of a console is looked for after its container's end, and seconds between them
+# A kubelet before 1.27 may leave its followers behind when it rotates a file that is being written to (kubernetes#115701), and
+# throws away what they did not hear at its next look, ten seconds later. It may have rotated where so much was heard.
+ROTATED = Lull(after=1 << 20, seconds=1.0)
 
 _end = msgspec.json.Decoder(End).decode
 
@@ -174,7 +177,7 @@ class Follower:
     async def _read(self, *, follow: bool) -> AsyncIterator[Sequence[Told]]:
         self._console.reopen()
         lines = self._api.log(self._known.first, self._source(), since=self._since.partition("#")[0], follow=follow)
-        async with aclosing(gathered(lines, SPACING, LARGE)) as portions:
+        async with aclosing(gathered(lines, SPACING, LARGE, ROTATED if follow else NEVER)) as portions:
             async for portion in portions:
                 self._known.heard = time.time()
                 for frame, at in self._console.feed(portion):
