@@ -29,6 +29,10 @@ def test_the_embedded_store_and_the_artifacts_lie_in_the_state_directory(tmp_pat
         ("", {"KLASSD_CONCURRENCY": "0"}, "at least 1"),
         ("", {"KLASSD_LEASE": "soon"}, "KLASSD_LEASE"),
         ("", {"KLASSD_LEASE": "10ms"}, "at least 1 s"),
+        ("", {"KLASSD_RETENTION": "long"}, "retention is 'long' in KLASSD_RETENTION: .*units: ms s m h d"),
+        ('retention = "5m"', {}, "retention is 300 s: expected at least '1h', or 'forever'"),
+        ("retention = true", {}, "retention is True in .*klassd.toml"),
+        ("", {"KLASSD_KEEP_ARTIFACTS": "perhaps"}, "keep_artifacts is 'perhaps' in KLASSD_KEEP_ARTIFACTS: expected true or"),
         ("", {"KLASSD_START": "teleport"}, "'fork'"),
         ("", {"KLASSD_LISTEN": "8700"}, "listen is '8700': expected HOST:PORT"),
         ('listen = "::1:8700"', {}, "listen is '::1:8700'"),
@@ -54,6 +58,23 @@ def test_a_setting_that_cannot_be_used_is_named_with_its_place(
 )
 def test_where_to_listen_is_a_host_and_a_port(listen: str, address: tuple[str, int]) -> None:
     assert load({}, {"KLASSD_LISTEN": listen}, "/").address == address
+
+
+@pytest.mark.parametrize(
+    ("code", "file", "env", "retention", "keeps"),
+    [
+        ({}, "", {}, 90 * 86_400.0, False),
+        ({"retention": "30d"}, "", {}, 30 * 86_400.0, False),
+        ({"retention": "30d"}, 'retention = "forever"\nkeep_artifacts = true', {}, None, True),
+        ({}, 'retention = "forever"', {"KLASSD_RETENTION": "12h", "KLASSD_KEEP_ARTIFACTS": "True"}, 43_200.0, True),
+    ],
+)
+def test_how_long_runs_are_kept_is_a_duration_or_for_ever(
+    tmp_path: Path, code: dict[str, str], file: str, env: dict[str, str], retention: float | None, keeps: bool
+) -> None:
+    (tmp_path / "klassd.toml").write_text(file)
+    settings = load(code, env, str(tmp_path))
+    assert (settings.retention, settings.keep_artifacts) == (retention, keeps)
 
 
 def test_resources_are_configured_by_job(tmp_path: Path) -> None:

@@ -139,6 +139,21 @@ def test_a_job_that_waits_for_a_store_which_is_away_ends_within_its_grace(servic
     relay.close()
 
 
+def test_a_run_that_is_pruned_takes_its_artifacts_with_it_and_nobody_elses(service: Service, tmp_path: Path) -> None:
+    async def work(client: Client) -> tuple[str, str]:
+        old = await client.wait(await client.enqueue(Save()))
+        young = await client.wait(await client.enqueue(Save(), tenant="acme"))
+        assert old.finished_at and young.finished_at and old.finished_at < young.finished_at
+        assert [run.id for run in await client.finished(0, limit=1)] == [old.id]
+        assert await client.prune(0, limit=1) == 1
+        return old.id, young.id
+
+    old, young = in_app(tmp_path, service.url, work)
+    names = service.names()
+    assert not [name for name in names if old in name]
+    assert [name.rpartition("/")[2] for name in names if young in name] == ["data"]
+
+
 async def says(client: Client, run_id: str, text: str) -> bool:
     lines = [line.text async for each in client.executions(run_id) for line in await client.log(each.id)]
     return text in lines

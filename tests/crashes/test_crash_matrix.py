@@ -32,6 +32,7 @@ CLIENT = ("before:enqueue", "after:enqueue")
 IN_CLIENT_TOO = ("inside:transaction", "after:transaction")
 OF_TEMPLATES = {"before:fork", "after:fork"}
 CANCELLING = ("before:stop", "after:stop")
+PRUNING = ("before:prune", "after:prune")
 RELEASING = ("before:release", "after:release")
 NTH = {"before:renew": 2, "after:renew": 2, "inside:transaction": 4, "after:transaction": 4, "before:reap": 2, "after:spool": 2}
 # What of the catalogue each shows, beyond that of a crash between any two effects.
@@ -129,7 +130,7 @@ def output_of(case: Case, run_id: str) -> Any:
 
 
 # Those with pods are tried on a real cluster: tests/kubernetes/test_cluster_start_claim.py
-SCENARIOS = {*crashes.WITH_PODS, *CLIENT, *CANCELLING, *RELEASING, "before:cancel", "after:cancel", "after:sweep"}
+SCENARIOS = {*crashes.WITH_PODS, *CLIENT, *CANCELLING, *RELEASING, *PRUNING, "before:cancel", "after:cancel", "after:sweep"}
 
 
 @pytest.mark.parametrize("mark", marks(crashes.MARKS - SCENARIOS))
@@ -215,6 +216,31 @@ def test_a_crash_while_old_files_are_swept_costs_nothing(make: Callable[[str], C
     case.crashed(case.scheduler(case.crash_at))
     case.scheduler()
     case.finished(run_id, {RunStatus.SUCCEEDED})
+
+
+@pytest.mark.parametrize("mark", PRUNING)
+def test_a_crash_while_old_runs_are_removed_leaves_no_artifact_of_a_run_that_is_gone(
+    make: Callable[[str], Case], mark: str
+) -> None:
+    case = make(mark)
+    run_id = enqueued(case)
+    case.scheduler()
+    case.finished(run_id, {RunStatus.SUCCEEDED})
+    artifacts = case.place.path / "artifacts"
+    artifact = artifacts / run_id / "execution" / "name"
+    artifact.parent.mkdir(parents=True)
+    artifact.touch()
+    case.crashed(case.place.python("proof.application", case.place.url, "prune", str(artifacts), crash_at=case.crash_at))
+    assert not artifact.exists()
+    again = case.place.python("proof.application", case.place.url, "prune", str(artifacts))
+    assert again.stdout
+    assert again.stdout.read().decode().strip() == ("1" if mark == "before:prune" else "0")
+    assert ended(again) == 0
+
+    async def count(client: Client) -> int:
+        return len((await client.runs()).items)
+
+    assert case.place.ask(count) == 0
 
 
 # -- the marks themselves -------------------------------------------------------------------------------------------

@@ -27,7 +27,8 @@ class App:
     """What can be run, and where it is kept and runs.
 
     ``jobs``: job classes, ``@job`` functions, workflows, modules or packages (or their names) to discover jobs in.
-    ``store``, ``artifacts``: URLs; ``executor``: a name or an executor. ``KLASSD_*`` variables and ``klassd.toml`` are
+    ``store``, ``artifacts``: URLs; ``executor``: a name or an executor; ``retention``: how long runs are kept after their
+    end, "90d" where nobody says it. ``KLASSD_*`` variables and ``klassd.toml`` are
     stronger than what stands here, so that the same code moves to a server without an edit.
 
     Light: the worker makes one too. Nothing is imported or opened before it is needed.
@@ -43,6 +44,7 @@ class App:
         concurrency: int | None = None,
         config: Mapping[str, Any] | None = None,
         queues: Mapping[str, int] | None = None,
+        retention: str | None = None,
     ) -> None:
         self._things = list(jobs)
         self._code: dict[str, Any] = {
@@ -52,6 +54,7 @@ class App:
             "concurrency": concurrency,
             "config": dict(config) if config is not None else None,
             "queues": dict(queues) if queues is not None else None,
+            "retention": retention,
         }
         self._executor = None if isinstance(executor, str) else executor
         self._factories: dict[type, Callable[[], Any]] = {}
@@ -149,9 +152,11 @@ class App:
     @asynccontextmanager
     async def client(self, store: Store | None = None) -> AsyncIterator[Client]:
         """``async with app.client() as client``: enqueue, look, stop. ``store``: one to share with a scheduler here."""
-        from klassd.workflows.composition import make_client
+        from klassd.workflows.composition import artifact_deleter, make_client
 
-        async with make_client(store or self.store(), self._service_ref(), close_store=store is None) as client:
+        deleter = artifact_deleter(self.settings)
+        opened = make_client(store or self.store(), self._service_ref(), close_store=store is None, delete_artifacts=deleter)
+        async with opened as client:
             yield client
 
     @asynccontextmanager

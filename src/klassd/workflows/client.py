@@ -20,6 +20,7 @@ from klassd.workflows.model.states import NodeStatus, RunStatus
 from klassd.workflows.model.workflow import Definition, Node, definition_from
 from klassd.workflows.options import seconds
 from klassd.workflows.ports import Clock, Ids, NewRun, Spawner, Store
+from klassd.workflows.pruning import DeleteArtifacts, keep_artifacts, prune
 from klassd.workflows.rules.timeline import Step, timeline
 from klassd.workflows.wake import Wake
 from klassd.workflows.workflow import Workflow, job_definition
@@ -88,9 +89,19 @@ class RunView(msgspec.Struct, kw_only=True):
 class Client:
     """Enqueue, look, stop. Opened with ``async with app.client() as client``."""
 
-    def __init__(self, store: Store, clock: Clock, ids: Ids, spawner: Spawner, app: str = "", close_store: bool = True) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        ids: Ids,
+        spawner: Spawner,
+        app: str = "",
+        close_store: bool = True,
+        delete_artifacts: DeleteArtifacts = keep_artifacts,
+    ) -> None:
         self._store, self._clock, self._ids, self._spawner = store, clock, ids, spawner
         self._app = app
+        self._delete_artifacts = delete_artifacts
         self._close_store = close_store
         self._definitions: dict[str, tuple[Definition, str, bytes]] = {}
 
@@ -181,7 +192,7 @@ class Client:
             priority=priority if priority is not None else (options.priority if options else 0),
             idempotency_key=unique_key,
             created_at=now,
-            not_before=0.0 if delay is None else now + _seconds(delay),
+            not_before=0.0 if delay is None else now + _seconds(delay, "delay"),
         )
         return NewRun(run=run, definition=encoded)
 
@@ -230,7 +241,23 @@ class Client:
         )
         return (await self._accept([NewRun(run=run, definition=encoded)]))[0]
 
+    async def prune(self, older_than: timedelta | float | str, limit: int = 100) -> int:
+        """Remove up to ``limit`` of the runs that finished longer ago than that (seconds, "30d" or a timedelta), the oldest
+        first, with their consoles, outputs and artifacts. Returns how many there were: 0 when none is left. Schedulers do it by
+        themselves, see the setting ``retention``.
+
+        Raises ``ArtifactError`` where artifacts cannot be removed; their runs stay, then.
+        """
+        return await prune(self._store, self._delete_artifacts, self._before(older_than), limit)
+
     # -- look ---------------------------------------------------------------------------------------------------
+
+    async def finished(self, older_than: timedelta | float | str, limit: int = 100) -> list[Run]:
+        """What ``prune`` would remove."""
+        return await self._store.finished(self._before(older_than), limit)
+
+    def _before(self, older_than: timedelta | float | str) -> float:
+        return self._clock.now() - _seconds(older_than, "older_than")
 
     async def run(self, run_id: str) -> Run:
         """Raises ``UnknownName``."""
@@ -334,8 +361,8 @@ def _node_view(node: Node, row: NodeRow | None, executions: list[Execution]) -> 
     return NodeView(name=node.name, status=status, node=node, row=row, executions=executions)
 
 
-def _seconds(delay: timedelta | float | str) -> float:
-    return delay.total_seconds() if isinstance(delay, timedelta) else seconds(delay, "delay")
+def _seconds(said: timedelta | float | str, what: str) -> float:
+    return said.total_seconds() if isinstance(said, timedelta) else seconds(said, what)
 
 
 __all__ = ["Client", "NodeView", "Page", "RunQuery", "RunStatus", "RunView", "Runnable", "Step", "timeline"]

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from klassd.workflows import __version__, plugins
+from klassd.workflows.artifacts.names import scope_of_run
 from klassd.workflows.artifacts.scope import store_for
+from klassd.workflows.artifacts.urls import shown
 from klassd.workflows.client import Client
-from klassd.workflows.errors import ConfigurationError, KlassdError
+from klassd.workflows.errors import ArtifactError, ConfigurationError, KlassdError
+from klassd.workflows.model.run import Run
 from klassd.workflows.ports import Executor, Store
+from klassd.workflows.pruning import DeleteArtifacts, keep_artifacts
 from klassd.workflows.settings import Settings
 from klassd.workflows.system import SystemClock, SystemIds, TaskSpawner
 
 if TYPE_CHECKING:
     from klassd.workflows.engine.scheduler import Scheduler
+    from klassd.workflows.engine.sweeper import Sweeper
     from klassd.workflows.server import Readiness, Server
 
 CONDITION_SECONDS = 1.0  # a condition's function decides; it does not work
@@ -28,8 +34,10 @@ def make_store(url: str) -> Store:
     return store
 
 
-def make_client(store: Store, app: str = "", *, close_store: bool = True) -> Client:
-    return Client(store, SystemClock(), SystemIds(), TaskSpawner(), app, close_store)
+def make_client(
+    store: Store, app: str = "", *, close_store: bool = True, delete_artifacts: DeleteArtifacts = keep_artifacts
+) -> Client:
+    return Client(store, SystemClock(), SystemIds(), TaskSpawner(), app, close_store, delete_artifacts)
 
 
 def make_executor(settings: Settings) -> Executor:
@@ -46,6 +54,63 @@ async def check_artifacts(url: str, executor: Executor) -> None:
     check = getattr(store_for(url), "check", None)
     if check and getattr(executor, "workers_are_here", False):
         await asyncio.to_thread(check)
+
+
+def artifact_deleter(settings: Settings) -> DeleteArtifacts:
+    """Removes what runs have put into the artifact store of these settings, away from the event loop."""
+    if settings.keep_artifacts:
+        return keep_artifacts
+
+    async def delete(runs: Sequence[Run]) -> None:
+        scopes = [scope_of_run(run.id, run.tenant) for run in runs]
+        await _aside(lambda: _delete(settings.artifacts_url, scopes))
+
+    return delete
+
+
+def _delete(url: str, scopes: Sequence[str]) -> None:
+    store = store_for(url)
+    for scope in scopes:
+        try:
+            store.delete(scope)
+        except ArtifactError:
+            raise
+        except Exception as error:  # of a store that another package brings
+            raise ArtifactError(f"{scope!r} could not be removed from {shown(url)}: {error!r}") from error
+
+
+async def _aside(call: Callable[[], None]) -> None:
+    """On a thread that the end of the process does not wait for."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def tell(error: BaseException | None) -> None:
+        if done.done():  # nobody waits any more
+            return
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)
+
+    def work() -> None:
+        failed: BaseException | None = None
+        try:
+            call()
+        except Exception as error:
+            failed = error
+        with suppress(RuntimeError):  # the loop was closed meanwhile
+            loop.call_soon_threadsafe(tell, failed)
+
+    threading.Thread(target=work, name="artifacts", daemon=True).start()
+    await done
+
+
+def make_sweeper(settings: Settings, store: Store) -> Sweeper | None:
+    from klassd.workflows.engine.sweeper import Sweeper
+
+    if settings.retention is None:
+        return None
+    return Sweeper(store, SystemClock(), settings.retention, artifact_deleter(settings))
 
 
 def make_scheduler(
@@ -73,6 +138,7 @@ def make_scheduler(
         resources=settings.needs,
         artifacts=settings.artifacts_url,
         version=__version__,
+        sweeper=make_sweeper(settings, store) if only is None else None,  # else it is here for these runs, and soon gone
     )
 
 

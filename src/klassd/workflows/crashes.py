@@ -33,6 +33,8 @@ MARKS = (
             *("before:renew", "after:renew", "before:claim", "after:claim", "before:release", "after:release"),
             *(f"{moment}:commit.{kind}" for moment in ("before", "after") for kind in _KINDS),
             *("inside:transaction", "after:transaction"),
+            # whoever removes old runs
+            *("before:prune", "after:prune"),
             # a scheduler and its executor
             *("before:launch", "after:launch", "before:follow", "after:heard", "before:stop", "after:stop"),
             *("before:reap", "inside:reap", "after:reap", "before:spawn", "after:spawn", "after:sweep"),

@@ -183,9 +183,12 @@ class Store(Protocol):
         ``first_line``, what is left of it; fewer lines than ``limit`` only at the console's end."""
         ...
 
-    async def prune(self, before: float, limit: int) -> list[str]:
-        """Remove up to ``limit`` final runs that finished before, the oldest first, with all that hangs on them. Returns
-        their ids."""
+    async def finished(self, before: float, limit: int) -> list[Run]:
+        """Up to ``limit`` final runs that finished before, the oldest first."""
+        ...
+
+    async def prune(self, run_ids: Sequence[str]) -> list[str]:
+        """Remove those of them that are final, with all that hangs on them; all or none. Returns which it removed, in order."""
         ...
 
     # -- hints --------------------------------------------------------------------------------------------------

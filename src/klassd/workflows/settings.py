@@ -19,6 +19,9 @@ from klassd.workflows.job_options import Resources, needs_of
 from klassd.workflows.options import Needs, seconds
 
 FILE = "klassd.toml"
+DAY = 86_400.0
+SHORTEST = 3600.0  # seconds that a run is kept: what an executor has of it must have been tidied up, and its waiters told
+_WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +33,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: int | None = None  # executions at once; default: the executor's own
     lease: float = 15.0  # seconds
     listen: str = "127.0.0.1:8700"  # HOST:PORT of `klassd serve`
+    retention: float | None = 90 * DAY  # how long runs are kept after their end, such as "30d"; "forever" keeps all
+    keep_artifacts: bool = False  # when their runs are removed; for a bucket that removes them by itself
     start: str = "auto"  # local executor: "auto", "fork" or "spawn"
     queues: dict[str, int] = {}  # executions at once, by queue
     config: dict[str, Any] = {}  # what jobs see as ctx.config
@@ -57,6 +62,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.artifacts or f"file://{quote(os.path.join(os.path.abspath(self.state), 'artifacts'))}"
 
 
+def _retention(text: Any) -> float | None:
+    return None if text == "forever" else seconds(text)
+
+
+def _yes_or_no(text: str) -> bool:
+    if text.lower() not in _WORDS:
+        raise ValueError("expected true or false")
+    return _WORDS[text.lower()]
+
+
 # name -> how its text in a variable is read
 _READERS: dict[str, Any] = {
     "app": str,
@@ -70,12 +85,15 @@ _READERS: dict[str, Any] = {
     "namespace": str,
     "concurrency": int,
     "lease": seconds,
+    "retention": _retention,
+    "keep_artifacts": _yes_or_no,
 }
+_WRITTEN = ("lease", "retention")  # text that is read wherever it stands
 
 
 def load(code: Mapping[str, Any] | None = None, env: Mapping[str, str] | None = None, directory: str = ".") -> Settings:
     """The settings that hold. ``code``: what the application's own code says (None values say nothing)."""
-    said: dict[str, Any] = {name: value for name, value in (code or {}).items() if value is not None}
+    said = _understood({name: value for name, value in (code or {}).items() if value is not None}, "App(...)")
     said.update(_from_file(os.path.join(directory, FILE)))
     env = os.environ if env is None else env
     said.update(_from_environment(env))
@@ -96,9 +114,11 @@ def _from_file(path: str) -> dict[str, Any]:
     if unknown:
         known = ", ".join(Settings.__struct_fields__)
         raise ConfigurationError(f"{path} sets {', '.join(map(repr, unknown))}, which is no setting; there are: {known}")
-    if "lease" in said:
-        said["lease"] = _read("lease", said["lease"], path)
-    return said
+    return _understood(said, path)
+
+
+def _understood(said: dict[str, Any], where: str) -> dict[str, Any]:
+    return said | {name: _read(name, said[name], where) for name in _WRITTEN if name in said}
 
 
 def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
@@ -142,6 +162,8 @@ def _checked(said: dict[str, Any]) -> Settings:
         raise ConfigurationError(
             f"lease is {settings.lease:g} s: expected at least 1 s, or schedulers lose their runs to each other"
         )
+    if settings.retention is not None and settings.retention < SHORTEST:
+        raise ConfigurationError(f"retention is {settings.retention:g} s: expected at least '1h', or 'forever'")
     if not _ADDRESS.fullmatch(settings.listen) or settings.address[1] > 65535:
         raise ConfigurationError(f"listen is {settings.listen!r}: expected HOST:PORT, such as 127.0.0.1:8700 or [::1]:8700")
     if settings.start not in ("auto", "fork", "spawn"):

@@ -45,8 +45,12 @@ def split_key(key: str) -> list[str]:
 
 def scope_of(run: str, execution: str, tenant: str) -> str:
     """In front of the name of everything that an execution stores."""
-    own = f"{run}/{execution}"
-    return f"{segment_of(f'tenant:{tenant}')}/{own}" if tenant else own
+    return f"{scope_of_run(run, tenant)}/{execution}"
+
+
+def scope_of_run(run: str, tenant: str) -> str:
+    """In front of everything that a run stores."""
+    return f"{segment_of(f'tenant:{tenant}')}/{run}" if tenant else run
 
 
 def tenant_segment(key: str) -> str:

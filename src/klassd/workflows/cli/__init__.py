@@ -23,7 +23,7 @@ _GROUPS = (
     ("look", ("runs", "show", "logs", "artifacts")),
     ("act", ("stop", "rerun")),
     ("deploy", ("image", "manifest", "leftovers")),
-    ("operate", ("serve", "migrate", "worker")),
+    ("operate", ("serve", "prune", "migrate", "worker")),
 )
 
 

@@ -141,6 +141,18 @@ def _rerun(parser: Parser) -> None:
     _common(parser, '{"id": ...}; with --follow the whole run')
 
 
+def _prune(parser: Parser) -> None:
+    parser.add_argument(
+        "--older-than", metavar="TIME", help="finished longer ago than that, e.g. 30d, 12h; default: the setting retention"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only show what would go")
+    parser.add_argument("--keep-artifacts", action="store_true", help="leave artifacts where they are")
+    parser.add_argument(
+        "--artifacts", metavar="URL", help="the artifact store; default: KLASSD_ARTIFACTS, klassd.toml, .klassd/"
+    )
+    _common(parser, '{"removed": number}; with --dry-run {"runs": [...], "more": true or false}')
+
+
 def _serve(parser: Parser) -> None:
     parser.add_argument("app", nargs="?", metavar="MODULE:APP", help=_APP)
     parser.add_argument("--host", metavar="HOST", help="listen there; default: KLASSD_LISTEN, klassd.toml, 127.0.0.1")
@@ -245,6 +257,9 @@ _LEFTOVERS = """\
 finds    Jobs of executions, and pods, Secrets and ConfigMaps of executions that no Job owns any more
 leaves   whatever is not labelled as of this installation: others in the same namespace, the scheduler, the claim, artifacts
 exit     0 listed, or all of it is gone; 1 something is still there, or the API refuses; 2 usage or configuration"""
+_PRUNE = """\
+leaves   whatever has not ended; a scheduler removes by itself what is older than the setting retention ("90d")
+exit     0 all of it is gone, 1 artifacts could not be removed and their runs stay, 2 usage or configuration"""
 _CURSOR = "The cursor for --after stands under a list that has more."
 
 COMMANDS: dict[str, tuple[str, Callable[[Parser], None], str | None]] = {
@@ -257,6 +272,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None], str | None]] = {
     "artifacts": ("list or copy the artifacts of a run", _artifacts, None),
     "stop": ("cancel a run", _stop, None),
     "rerun": ("run again: the same definition and inputs", _rerun, None),
+    "prune": ("remove runs that finished long ago, with their consoles and artifacts", _prune, _PRUNE),
     "serve": ("run the scheduler for production, with probes and an API over HTTP", _serve, _SERVE),
     "image": ("check that an image can run every job of an app", _image, _IMAGE),
     "manifest": ("print the manifests of a scheduler in a cluster", _manifest, _MANIFEST),

@@ -13,6 +13,7 @@ from klassd.workflows.cli.target import canonical, load_app
 from klassd.workflows.client import Client
 from klassd.workflows.composition import make_client, make_executor, make_store
 from klassd.workflows.ports import Executor, Store
+from klassd.workflows.pruning import DeleteArtifacts, keep_artifacts
 from klassd.workflows.settings import Settings, load
 
 NO_APP = "name it (MODULE:APP, such as hello:app for app = App(...) in hello.py), or set KLASSD_APP, or app in klassd.toml"
@@ -45,11 +46,11 @@ async def app_store(app: App, args: Namespace) -> AsyncIterator[Store]:
 
 
 @asynccontextmanager
-async def reading_client(args: Namespace) -> AsyncIterator[Client]:
+async def reading_client(args: Namespace, delete_artifacts: DeleteArtifacts = keep_artifacts) -> AsyncIterator[Client]:
     """For commands that need no app. Refuses to look into a store that is not there yet, instead of making an empty one."""
     url = reading_url(args)
     _must_exist(url)
-    async with make_client(make_store(url)) as client:
+    async with make_client(make_store(url), delete_artifacts=delete_artifacts) as client:
         yield client
 
 

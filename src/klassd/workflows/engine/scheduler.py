@@ -23,6 +23,7 @@ from klassd.workflows.engine.lease import Lease
 from klassd.workflows.engine.live import Live
 from klassd.workflows.engine.pipeline import Pipeline
 from klassd.workflows.engine.strangers import Strangers
+from klassd.workflows.engine.sweeper import Sweeper
 from klassd.workflows.engine.unheard import unheard
 from klassd.workflows.errors import StoreError
 from klassd.workflows.model.run import Change, LoadedRun, RunPatch
@@ -67,10 +68,12 @@ class Scheduler:
         resources: Mapping[str, Needs] | None = None,
         artifacts: str = "",
         version: str = "",
+        sweeper: Sweeper | None = None,
     ) -> None:
         self._store, self._executor = store, executor
         self._clock, self._spawner = clock, spawner
         self._queues, self._only = queues, only
+        self._sweeper = sweeper
         self._poll = poll
         self.owner = f"scheduler-{ids.token()[:12]}"
         self._lease = Lease(store, clock, self.owner, lease, self._let_go_of_lost)
@@ -120,6 +123,8 @@ class Scheduler:
         self._spawner.spawn(self._own_runs(), "own runs")
         if isinstance(self._executor, LeavesBehind):
             self._spawner.spawn(self._tidy(self._executor), "tidy")
+        if self._sweeper is not None:
+            self._spawner.spawn(self._sweeper.keep(), "retention")
 
     async def close(self) -> None:
         """Let go of every run, so that another scheduler takes them at once. Running jobs go on undisturbed."""

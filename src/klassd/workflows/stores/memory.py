@@ -198,11 +198,16 @@ class MemoryStore:
         start = bisect.bisect_left(chunks, first_line, key=lambda chunk: chunk.first_line)
         return lines_from((chunk.data for chunk in chunks[max(0, start - 1) :]), first_line, limit)
 
-    async def prune(self, before: float, limit: int) -> list[str]:
+    async def finished(self, before: float, limit: int) -> list[Run]:
         final = (
             (run.finished_at, run.id) for run in self.data.runs.values() if run.status.final and run.finished_at is not None
         )
-        pruned = [run_id for _, run_id in heapq.nsmallest(limit, (entry for entry in final if entry[0] < before))]
+        oldest = heapq.nsmallest(limit, (entry for entry in final if entry[0] < before))
+        return [_copy(self.data.runs[run_id]) for _, run_id in oldest]
+
+    async def prune(self, run_ids: Sequence[str]) -> list[str]:
+        runs = [self.data.runs.get(run_id) for run_id in dict.fromkeys(run_ids)]
+        pruned = [run.id for run in runs if run is not None and run.status.final]
         for run_id in pruned:
             self.data.remove(run_id)
         if pruned:

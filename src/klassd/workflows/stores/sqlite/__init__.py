@@ -162,8 +162,11 @@ class SqliteStore:
     async def read_log(self, execution_id: str, first_line: int = 1, limit: int = 1000) -> list[LogLine]:
         return await self._read(partial(reading.read_log, id_=execution_id, first_line=first_line, limit=limit))
 
-    async def prune(self, before: float, limit: int) -> list[str]:
-        return await self._write(lambda t: transaction.prune(t, before, limit))
+    async def finished(self, before: float, limit: int) -> list[Run]:
+        return await self._read(partial(reading.finished, before=before, limit=limit))
+
+    async def prune(self, run_ids: Sequence[str]) -> list[str]:
+        return await self._write(lambda t: transaction.prune(t, run_ids))
 
     # -- hints --------------------------------------------------------------------------------------------------
 

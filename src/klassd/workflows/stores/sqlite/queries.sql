@@ -172,23 +172,23 @@ ON CONFLICT DO NOTHING;
 SELECT {run} FROM runs WHERE stage = 3 AND finished_at < :before ORDER BY finished_at, id LIMIT :limit;
 
 -- name: delete_run
--- See finished_runs.
+-- A run that is pruned; then what hangs on it.
 DELETE FROM runs WHERE id = :id;
 
 -- name: delete_tag
--- See finished_runs.
+-- See delete_run.
 DELETE FROM run_tags WHERE tag = :tag AND run_id = :id;
 
 -- name: delete_nodes
--- See finished_runs.
+-- See delete_run.
 DELETE FROM nodes WHERE run_id = :id;
 
 -- name: delete_executions
--- See finished_runs.
+-- See delete_run.
 DELETE FROM executions WHERE run_id = :id;
 
 -- name: delete_chunks
--- See finished_runs.
+-- See delete_run.
 DELETE FROM log_chunks WHERE run_id = :id;
 
 -- name: run

@@ -42,6 +42,10 @@ def run(connection: Connection, run_id: str) -> Run | None:
     return rows.run_of(found) if found else None
 
 
+def finished(connection: Connection, before: float, limit: int) -> list[Run]:
+    return [rows.run_of(row) for row in _query(connection, "finished_runs", {"before": before, "limit": limit})]
+
+
 def find_runs(connection: Connection, text: str, limit: int) -> list[str]:
     between = {"first": text, "end": text + _END, "limit": limit}
     ending = {"end": _END, "text": text, "depth": SUFFIX_DEPTH, "limit": limit}

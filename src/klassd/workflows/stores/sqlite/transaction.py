@@ -305,9 +305,10 @@ def _patch_run(transaction: Transaction, values: Values, name: str, status: str)
         transaction.count(name, values["status"], 1)
 
 
-def prune(transaction: Transaction, before: float, limit: int) -> list[str]:
-    finished = transaction.do("finished_runs", {"before": before, "limit": limit}).fetchall()
-    return [_remove(transaction, rows.run_of(row)) for row in finished]
+def prune(transaction: Transaction, run_ids: Sequence[str]) -> list[str]:
+    found = (transaction.do("run", {"id": run_id}).fetchone() for run_id in dict.fromkeys(run_ids))
+    runs = [rows.run_of(row) for row in found if row is not None]
+    return [_remove(transaction, run) for run in runs if run.status.final]
 
 
 def _remove(transaction: Transaction, run: Run) -> str:

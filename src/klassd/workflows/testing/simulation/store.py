@@ -260,8 +260,11 @@ class SimStore:
     async def read_log(self, execution_id: str, first_line: int = 1, limit: int = 1000) -> list[LogLine]:
         return await self._call("read_log", execution_id, lambda: self._memory.read_log(execution_id, first_line, limit))
 
-    async def prune(self, before: float, limit: int) -> list[str]:
-        return await self._call("prune", "", lambda: self._memory.prune(before, limit))
+    async def finished(self, before: float, limit: int) -> list[Run]:
+        return await self._call("finished", "", lambda: self._memory.finished(before, limit))
+
+    async def prune(self, run_ids: Sequence[str]) -> list[str]:
+        return await self._call("prune", " ".join(run_ids), lambda: self._memory.prune(run_ids))
 
     def watch(self) -> AsyncIterator[None]:
         return Watching(self._hints, self._process)

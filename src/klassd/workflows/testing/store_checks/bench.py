@@ -85,6 +85,10 @@ class Bench:
         (accepted,) = await self.store.commit([Change(run_id=run_id, epoch=epoch, **what)])
         return accepted
 
+    async def prune(self, before: float, limit: int = 10) -> list[str]:
+        """The runs that finished before, as retention does it."""
+        return await self.store.prune([run.id for run in await self.store.finished(before, limit)])
+
     async def run(self, run_id: str) -> Run:
         run = await self.store.get_run(run_id)
         assert run is not None, f"run {run_id} is gone"

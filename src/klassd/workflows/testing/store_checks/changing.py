@@ -308,7 +308,7 @@ class Counting:
         assert await counts() == {"a": {RunStatus.RUNNING: 1}, "b": {RunStatus.QUEUED: 1}}
         await bench.commit(first, run=RunPatch(status=RunStatus.SUCCEEDED, finished_at=NOW))
         assert await counts() == {"a": {RunStatus.SUCCEEDED: 1}, "b": {RunStatus.QUEUED: 1}}
-        await bench.store.prune(NOW + 1, 10)
+        await bench.prune(NOW + 1)
         assert await counts() == {"b": {RunStatus.QUEUED: 1}}
 
     @check
@@ -332,5 +332,5 @@ class Counting:
                 await bench.store.request_cancel(run.id, NOW + round_)
             if round_ % 5 == 4:
                 await bench.store.release(f"owner-{round_ % 3}")
-                await bench.store.prune(NOW + round_ - 3, 4)
+                await bench.prune(NOW + round_ - 3, 4)
             assert (await bench.store.counts()).by_name == await bench.recount()

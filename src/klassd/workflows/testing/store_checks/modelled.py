@@ -336,7 +336,10 @@ class Prune:
                 del model.runs[run.id]
             return [run.id for run in done[: self.limit]]
 
-        return Step(lambda store: store.prune(before, self.limit), expect)
+        async def prune(store: Store) -> list[str]:
+            return await store.prune([run.id for run in await store.finished(before, self.limit)])
+
+        return Step(prune, expect)
 
 
 def _id(modelled: Modelled | None) -> str:

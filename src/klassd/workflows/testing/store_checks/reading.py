@@ -33,7 +33,7 @@ class Listing:
         ids = [await bench.finished(at=NOW + n) for n in range(6)]
         first = await bench.store.list_runs(RunQuery(limit=2))
         await bench.enqueue()
-        await bench.store.prune(NOW + 2, 10)  # the two oldest
+        await bench.prune(NOW + 2)  # the two oldest
         second = await bench.store.list_runs(RunQuery(limit=2, after=first.next))
         assert [run.id for run in (*first.items, *second.items)] == [ids[5], ids[4], ids[3], ids[2]]
         assert second.next is None
@@ -42,7 +42,7 @@ class Listing:
     async def test_a_page_continues_after_a_run_that_is_gone(self, bench: Bench) -> None:
         ids = [await bench.finished(at=NOW + (n == 2)) for n in range(4)]
         page = await bench.store.list_runs(RunQuery(limit=1))
-        await bench.store.prune(NOW + 0.5, 10)
+        await bench.prune(NOW + 0.5)
         page = await bench.store.list_runs(RunQuery(limit=9, after=page.next))
         assert [run.id for run in page.items] == [ids[2]]
 
@@ -153,7 +153,7 @@ class Pruning:
         )
         await bench.store.request_cancel(run_id, NOW)
         await _end(bench, run_id)
-        assert await bench.store.prune(NOW + 1, 10) == [run_id]
+        assert await bench.prune(NOW + 1) == [run_id]
         assert await bench.store.get_run(run_id) is None
         assert await bench.store.get_execution(first.id) is None
         assert await bench.store.list_nodes(run_id) == []
@@ -170,33 +170,42 @@ class Pruning:
     async def test_a_definition_stays_as_long_as_a_run_carries_it(self, bench: Bench) -> None:
         await bench.finished(at=NOW)
         await bench.finished(at=NOW + 5)
-        await bench.store.prune(NOW + 1, 10)
+        await bench.prune(NOW + 1)
         assert await bench.store.get_definition("d1") is not None
-        await bench.store.prune(NOW + 6, 10)
+        await bench.prune(NOW + 6)
         assert await bench.store.get_definition("d1") is None
         await bench.enqueue()
         assert await bench.store.get_definition("d1") is not None
         assert len(await bench.claim()) == 1
 
     @check
-    async def test_only_final_runs_that_finished_before_are_pruned(self, bench: Bench) -> None:
-        kept = [await bench.enqueue(), await bench.running(), await bench.finished(at=NOW + 10)]
-        gone = await bench.finished(RunStatus.FAILED, at=NOW + 9.99)
-        assert await bench.store.prune(NOW + 10, 10) == [gone]
-        assert {run.id for run in await bench.all_runs()} == set(kept)
+    async def test_only_final_runs_that_finished_before_are_found(self, bench: Bench) -> None:
+        for _ in (await bench.enqueue(), await bench.running(), await bench.finished(at=NOW + 10)):
+            assert await bench.store.finished(NOW + 10, 10) == []
+        old = await bench.finished(RunStatus.FAILED, at=NOW + 9.99)
+        assert await bench.store.finished(NOW + 10, 10) == [await bench.run(old)]
 
     @check
-    async def test_the_oldest_go_first_and_no_more_than_the_limit(self, bench: Bench) -> None:
+    async def test_the_oldest_are_found_first_and_no_more_than_the_limit(self, bench: Bench) -> None:
         ids = [await bench.finished(at=NOW + at) for at in (3, 1, 2)]
-        assert await bench.store.prune(NOW + 10, 2) == [ids[1], ids[2]]
-        assert await bench.store.prune(NOW + 10, 2) == [ids[0]]
-        assert await bench.store.prune(NOW + 10, 2) == []
+        assert [run.id for run in await bench.store.finished(NOW + 10, 2)] == [ids[1], ids[2]]
+        assert [run.id for run in await bench.store.finished(NOW + 10, 3)] == [ids[1], ids[2], ids[0]]
+
+    @check
+    async def test_a_run_that_is_not_final_is_not_pruned_and_keeps_nobody_else(self, bench: Bench) -> None:
+        kept = [await bench.enqueue(), await bench.running()]
+        gone = [await bench.finished(at=NOW + n) for n in range(2)]
+        asked = [gone[1], *kept, "of-nobody", gone[0], gone[1]]
+        assert await bench.store.prune(asked) == [gone[1], gone[0]]
+        assert {run.id for run in await bench.all_runs()} == set(kept)
+        assert await bench.store.prune(asked) == await bench.store.prune([]) == []
+        assert (await bench.store.counts()).by_name == await bench.recount()
 
     @check
     async def test_a_run_cancelled_while_queued_is_pruned_too(self, bench: Bench) -> None:
         run_id = await bench.enqueue()
         await bench.store.request_cancel(run_id, NOW)
-        assert await bench.store.prune(NOW + 1, 10) == [run_id]
+        assert await bench.prune(NOW + 1) == [run_id]
 
 
 async def _end(bench: Bench, run_id: str) -> None:
