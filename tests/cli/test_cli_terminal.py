@@ -230,10 +230,12 @@ def test_that_a_scheduler_was_killed_is_told_of_its_runs(
     dev = klassd.start("dev", "slow:app")
     run_id = klassd("enqueue", "slow:app", "Sleeps").stdout.strip()
     pids = wait_until(lambda: _pids(klassd.directory), "the job runs")
-    assert "waits    running slow:Sleeps\n" in klassd("show", run_id).stdout
+    wait_until(lambda: "waits    running slow:Sleeps\n" in klassd("show", run_id).stdout, "that somebody looks after it")
+    wait_until(lambda: klassd.json("show", run_id)["looked_after"] is True, "the same for machines")
     dev.kill()
     dev.communicate()
     wait_until(lambda: f"waits    {NOBODY}\n" in klassd("show", run_id).stdout, "the lease to run out")
+    assert klassd.json("show", run_id)["looked_after"] is False
     os.kill(pids[0], signal.SIGKILL)
 
 

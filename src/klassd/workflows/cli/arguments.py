@@ -98,7 +98,7 @@ def _show(parser: Parser) -> None:
         "--node", metavar="NODE[#ITEM]", help="only this node, or this item of it, with every attempt, traceback and timeline"
     )
     parser.add_argument("--events", action="store_true", help="ask the cluster for the events, however it went")
-    _common(parser, "the run as one JSON document")
+    _common(parser, "the run as one JSON document; looked_after: whether a scheduler does")
 
 
 def _logs(parser: Parser) -> None:

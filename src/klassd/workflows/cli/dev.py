@@ -10,6 +10,7 @@ from argparse import Namespace
 from typing import NoReturn
 
 from klassd.workflows.app import App
+from klassd.workflows.cli.interrupts import Interrupts
 from klassd.workflows.cli.opening import app_store, open_app
 from klassd.workflows.cli.overview import Overview, View, view_for
 from klassd.workflows.cli.problems import OK, Problem, listed
@@ -17,7 +18,6 @@ from klassd.workflows.cli.reload import Watched, broken, files_here, loaded_file
 from klassd.workflows.cli.request import app_catalog
 from klassd.workflows.cli.style import BOLD, DIM, RED, Paint, paint_for
 from klassd.workflows.cli.text import without_password
-from klassd.workflows.cli.watch import Interrupts
 from klassd.workflows.system import SystemClock
 
 LOOK = 0.5  # seconds between looks at the files

@@ -6,9 +6,10 @@ import asyncio
 from argparse import Namespace
 
 from klassd.workflows.cli.document import emit
+from klassd.workflows.cli.interrupts import Interrupts
 from klassd.workflows.cli.opening import reading_client
 from klassd.workflows.cli.problems import OK
-from klassd.workflows.cli.watch import Interrupts, watch
+from klassd.workflows.cli.watch import watch
 
 
 def command(args: Namespace) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from argparse import Namespace
 
+from klassd.workflows.cli.interrupts import Interrupts
 from klassd.workflows.cli.opening import app_store
 from klassd.workflows.cli.request import Request, enqueue, read_request
-from klassd.workflows.cli.watch import Interrupts, watch
+from klassd.workflows.cli.watch import watch
 
 
 def command(args: Namespace) -> int:

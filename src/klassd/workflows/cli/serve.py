@@ -11,12 +11,12 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from klassd.workflows.app import App
+from klassd.workflows.cli.interrupts import Interrupts
 from klassd.workflows.cli.log_lines import log_to_stdout
 from klassd.workflows.cli.opening import app_store, open_app
 from klassd.workflows.cli.problems import FAILED, INTERRUPTED, OK, listed
 from klassd.workflows.cli.request import app_catalog
 from klassd.workflows.cli.text import without_password
-from klassd.workflows.cli.watch import Interrupts
 from klassd.workflows.composition import make_server
 
 if TYPE_CHECKING:

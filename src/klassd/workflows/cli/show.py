@@ -32,7 +32,7 @@ ITEMS = 5  # items of a fan-out that are shown unless its node is asked for: tho
 def command(args: Namespace) -> int:
     view, looked_after, outside = asyncio.run(_look(args))
     if args.json:
-        emit(run_document(view, outside))
+        emit(run_document(view, outside) | {"looked_after": looked_after})
     else:
         for line in Page(view, looked_after, outside, paint_for(), SystemClock().now(), args).lines():
             print(line)
