@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from typing import Any
 
 import pytest
 from test_keeper_take_over import scheduler
@@ -96,96 +97,92 @@ class Scene:
         return (await self.client.run(run_id)).status
 
 
-@pytest.mark.fault("E14")
-def test_without_a_policy_it_is_waited_for_for_ever_and_shown_as_unknown() -> None:
-    async def scenario() -> None:
+def played(job: Job, scenario: Callable[[Scene, str], Coroutine[Any, Any, None]]) -> None:
+    """With a run of the job that has begun."""
+
+    async def play() -> None:
         scene = Scene()
         async with scene.client, scene.scheduler():
-            run_id = await scene.begun(Long())
-            scene.executor.falls_silent(1.0)
-            await scene.clock.sleep(4 * HOUR)
-            (only,) = await scene.attempts(run_id)
-            assert (only.status, only.waiting) == (ExecutionStatus.RUNNING, "whether it still runs is unknown")
-            scene.executor.falls_silent(None)
-            await scene.clock.sleep(1.0)
-            (only,) = await scene.attempts(run_id)
-            assert (only.status, only.waiting) == (ExecutionStatus.SUCCEEDED, None)
-            assert scene.executor.asked == 0
+            await scenario(scene, await scene.begun(job))
 
-    run_virtual(scenario())
+    run_virtual(play())
+
+
+@pytest.mark.fault("E14")
+def test_without_a_policy_it_is_waited_for_for_ever_and_shown_as_unknown() -> None:
+    async def scenario(scene: Scene, run_id: str) -> None:
+        scene.executor.falls_silent(1.0)
+        await scene.clock.sleep(4 * HOUR)
+        (only,) = await scene.attempts(run_id)
+        assert (only.status, only.waiting) == (ExecutionStatus.RUNNING, "whether it still runs is unknown")
+        scene.executor.falls_silent(None)
+        await scene.clock.sleep(1.0)
+        (only,) = await scene.attempts(run_id)
+        assert (only.status, only.waiting) == (ExecutionStatus.SUCCEEDED, None)
+        assert scene.executor.asked == 0
+
+    played(Long(), scenario)
 
 
 @pytest.mark.fault("E14")
 def test_one_that_stays_unknown_for_as_long_as_its_job_allows_is_lost_and_tried_again() -> None:
-    async def scenario() -> None:
-        scene = Scene()
-        async with scene.client, scene.scheduler():
-            run_id = await scene.begun(Impatient())
-            scene.executor.falls_silent(1.0)
-            await scene.clock.sleep(599.0)
-            assert len(await scene.attempts(run_id)) == 1
-            await scene.clock.sleep(2.0)
-            first, second = await scene.attempts(run_id)
-            assert (first.status, first.cause, first.waiting) == (ExecutionStatus.FAILED, Cause.LOST, None)
-            assert first.error == "whether it still runs is unknown; given up after 600 s of that (lost_after)"
-            assert second.status is ExecutionStatus.RUNNING
-            orders = [each.order for each in scene.executor.executions.values()]
-            assert orders[0].fencing_token < orders[1].fencing_token
-            assert scene.executor.executions[first.id].reaped
-            scene.executor.falls_silent(None)  # too late: what it comes to now is nobody's any more
-            await scene.clock.sleep(4 * HOUR)
-            first, second = await scene.attempts(run_id)
-            assert (first.status, second.status) == (ExecutionStatus.FAILED, ExecutionStatus.SUCCEEDED)
+    async def scenario(scene: Scene, run_id: str) -> None:
+        scene.executor.falls_silent(1.0)
+        await scene.clock.sleep(599.0)
+        assert len(await scene.attempts(run_id)) == 1
+        await scene.clock.sleep(2.0)
+        first, second = await scene.attempts(run_id)
+        assert (first.status, first.cause, first.waiting) == (ExecutionStatus.FAILED, Cause.LOST, None)
+        assert first.error == "whether it still runs is unknown; given up after 600 s of that (lost_after)"
+        assert second.status is ExecutionStatus.RUNNING
+        orders = [each.order for each in scene.executor.executions.values()]
+        assert orders[0].fencing_token < orders[1].fencing_token
+        assert scene.executor.executions[first.id].reaped
+        scene.executor.falls_silent(None)  # too late: what it comes to now is nobody's any more
+        await scene.clock.sleep(4 * HOUR)
+        first, second = await scene.attempts(run_id)
+        assert (first.status, second.status) == (ExecutionStatus.FAILED, ExecutionStatus.SUCCEEDED)
 
-    run_virtual(scenario())
+    played(Impatient(), scenario)
 
 
 @pytest.mark.fault("E14")
 def test_one_that_is_seen_again_in_time_goes_on() -> None:
-    async def scenario() -> None:
-        scene = Scene()
-        async with scene.client, scene.scheduler():
-            run_id = await scene.begun(Impatient())
-            for spell in range(1, 5):
-                scene.executor.falls_silent(float(spell))
-                await scene.clock.sleep(590.0)
-                scene.executor.falls_silent(None)
-                await scene.clock.sleep(60.0)
-            (only,) = await scene.attempts(run_id)
-            assert (only.status, only.waiting) == (ExecutionStatus.RUNNING, None)
+    async def scenario(scene: Scene, run_id: str) -> None:
+        for spell in range(1, 5):
+            scene.executor.falls_silent(float(spell))
+            await scene.clock.sleep(590.0)
+            scene.executor.falls_silent(None)
+            await scene.clock.sleep(60.0)
+        (only,) = await scene.attempts(run_id)
+        assert (only.status, only.waiting) == (ExecutionStatus.RUNNING, None)
 
-    run_virtual(scenario())
+    played(Impatient(), scenario)
 
 
 @pytest.mark.fault("E14")
 def test_what_was_told_is_asked_anew_before_anything_is_given_up() -> None:
-    async def scenario() -> None:
-        scene = Scene()
-        async with scene.client, scene.scheduler():
-            run_id = await scene.begun(Impatient())
-            scene.executor.falls_silent(1.0)
-            await scene.clock.sleep(300.0)
-            scene.executor.since = 2.0  # it was back and is gone again, and nobody was told
-            await scene.clock.sleep(1 * HOUR)
-            assert len(await scene.attempts(run_id)) == 1 and scene.executor.asked == 1
+    async def scenario(scene: Scene, run_id: str) -> None:
+        scene.executor.falls_silent(1.0)
+        await scene.clock.sleep(300.0)
+        scene.executor.since = 2.0  # it was back and is gone again, and nobody was told
+        await scene.clock.sleep(1 * HOUR)
+        assert len(await scene.attempts(run_id)) == 1 and scene.executor.asked == 1
 
-    run_virtual(scenario())
+    played(Impatient(), scenario)
 
 
 @pytest.mark.fault("E14")
 def test_a_cluster_that_does_not_answer_is_asked_until_it_does() -> None:
-    async def scenario() -> None:
-        scene = Scene()
-        async with scene.client, scene.scheduler():
-            run_id = await scene.begun(Impatient())
-            scene.executor.unanswered = 30
-            scene.executor.falls_silent(1.0)
-            await scene.clock.sleep(625.0)
-            assert len(await scene.attempts(run_id)) == 1
-            await scene.clock.sleep(10.0)
-            assert len(await scene.attempts(run_id)) == 2
+    async def scenario(scene: Scene, run_id: str) -> None:
+        scene.executor.unanswered = 30
+        scene.executor.falls_silent(1.0)
+        await scene.clock.sleep(625.0)
+        assert len(await scene.attempts(run_id)) == 1
+        await scene.clock.sleep(10.0)
+        assert len(await scene.attempts(run_id)) == 2
 
-    run_virtual(scenario())
+    played(Impatient(), scenario)
 
 
 @pytest.mark.fault("E14")
@@ -228,16 +225,13 @@ def test_the_next_owner_forgets_it_where_it_is_known_again() -> None:
 @pytest.mark.fault("E14")
 @pytest.mark.parametrize(("job", "comes_to"), [(Impatient(), RunStatus.CANCELLED), (Long(), RunStatus.CANCELLING)])
 def test_a_cancelled_run_ends_no_sooner_than_its_policy_says(job: Job, comes_to: RunStatus) -> None:
-    async def scenario() -> None:
-        scene = Scene()
+    async def scenario(scene: Scene, run_id: str) -> None:
         scene.executor.stop = lambda execution_id, grace: asyncio.sleep(0)  # type: ignore[method-assign]  # it does not arrive
-        async with scene.client, scene.scheduler():
-            run_id = await scene.begun(job)
-            scene.executor.falls_silent(1.0)
-            await scene.client.cancel(run_id)
-            await scene.clock.sleep(590.0)
-            assert await scene.status(run_id) is RunStatus.CANCELLING
-            await scene.clock.sleep(20.0)
-            assert await scene.status(run_id) is comes_to
+        scene.executor.falls_silent(1.0)
+        await scene.client.cancel(run_id)
+        await scene.clock.sleep(590.0)
+        assert await scene.status(run_id) is RunStatus.CANCELLING
+        await scene.clock.sleep(20.0)
+        assert await scene.status(run_id) is comes_to
 
-    run_virtual(scenario())
+    played(job, scenario)
