@@ -21,6 +21,8 @@ SUITES = {
         "test_pages_are_stable_while_runs_are_added_and_removed": ["C14"],
         "test_a_page_continues_after_a_run_that_is_gone": ["C14"],
         "test_a_change_of_an_unknown_run_is_refused": ["C14"],
+        "test_a_run_that_is_not_final_is_not_pruned_and_keeps_nobody_else": ["C14"],
+        "test_a_run_is_kept_as_long_as_another_refers_to_it": ["H9"],
     },
     "ExecutorConformance": {
         "test_launching_again_is_the_same_execution": ["A4", "A5"],

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from klassd.workflows import Job, JobContext
+from klassd.workflows import Artifact, Job, JobContext, Workflow
 from klassd.workflows.client import Client, RunQuery
 from klassd.workflows.engine.sweeper import BATCH, FIRST, SWEEP, Sweeper
 from klassd.workflows.errors import ArtifactError, StoreError
@@ -160,3 +160,39 @@ def test_a_run_whose_artifacts_cannot_be_removed_stays_and_is_named(caplog: pyte
     swept(scenario)
     (warning,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert "old runs stay" in warning and "keep_artifacts = true" in warning and "is not ours to delete" in warning
+
+
+class Reads(Job):
+    data: Artifact[bytes]
+
+    def run(self, ctx: JobContext) -> None: ...
+
+
+def an_artifact(run_id: str) -> Artifact[bytes]:
+    return Artifact(key=f"{run_id}/{run_id}-0-0-1/data", size=4, sha256="0" * 64)
+
+
+def a_workflow(artifact: Artifact[bytes]) -> Workflow:
+    flow = Workflow("reads")
+    flow.add("read", Reads(data=artifact))
+    return flow
+
+
+@pytest.mark.fault("H9")
+@pytest.mark.parametrize("given", [lambda artifact: Reads(data=artifact), a_workflow], ids=["to a job", "in a workflow"])
+def test_a_run_is_kept_as_long_as_another_was_given_what_it_wrote(given: Callable[[Artifact[bytes]], Any]) -> None:
+    async def scenario(world: World) -> None:
+        old = await world.finished()
+        waits = await world.client.enqueue(given(an_artifact(old)))
+        assert (await world.client.run(waits)).refers_to == (old,)
+        await world.clock.sleep(KEPT + 2 * SWEEP)
+        assert await world.ids() == {old, waits} and world.deleted == []
+        again = await world.client.rerun(waits)
+        for run_id in (waits, again):
+            await world.client.cancel(run_id)
+            await world.clock.sleep(KEPT / 2)
+        assert await world.ids() == {old, waits, again}
+        await world.clock.sleep(KEPT / 2 + 2 * SWEEP)
+        assert await world.ids() == set() and world.deleted == [[waits], [again], [old]]
+
+    swept(scenario)

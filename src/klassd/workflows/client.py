@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from klassd.workflows.artifacts.referring import writers_in
 from klassd.workflows.crashes import mark
 from klassd.workflows.errors import InvalidInput, KlassdError, UnknownName
 from klassd.workflows.job import JobInfo, job_info
@@ -176,7 +177,8 @@ class Client:
                 raise InvalidInput(info.key, ["params are for workflows; a job's inputs are its fields"])
             definition, key, encoded = self._job(info)
             given, options = info.encode(work), info.options
-        if len(msgspec.json.encode(given)) > MAX_ARGUMENTS:
+        inputs = msgspec.json.encode(given)
+        if len(inputs) > MAX_ARGUMENTS:
             raise InvalidInput(
                 definition.name, [f"inputs of more than {MAX_ARGUMENTS // 1024} KiB: pass large data as an Artifact"]
             )
@@ -191,6 +193,7 @@ class Client:
             queue=queue or (options.queue if options else "default"),
             priority=priority if priority is not None else (options.priority if options else 0),
             idempotency_key=unique_key,
+            refers_to=tuple(sorted(writers_in(inputs) | writers_in(encoded))),
             created_at=now,
             not_before=0.0 if delay is None else now + _seconds(delay, "delay"),
         )
@@ -237,6 +240,7 @@ class Client:
             queue=old.queue,
             priority=old.priority,
             rerun_of=old.id,
+            refers_to=old.refers_to,
             created_at=now,
         )
         return (await self._accept([NewRun(run=run, definition=encoded)]))[0]

@@ -184,7 +184,7 @@ class Store(Protocol):
         ...
 
     async def finished(self, before: float, limit: int) -> list[Run]:
-        """Up to ``limit`` final runs that finished before, the oldest first."""
+        """Up to ``limit`` final runs that finished before and that no other run ``refers_to``, the oldest first."""
         ...
 
     async def prune(self, run_ids: Sequence[str]) -> list[str]:

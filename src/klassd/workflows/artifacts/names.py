@@ -59,12 +59,21 @@ def tenant_segment(key: str) -> str:
     return first if first.startswith(_TENANT) else ""
 
 
+def run_of(key: str) -> str:
+    """The run that wrote it."""
+    return _writer(key)[0]
+
+
 def writer_of(key: str) -> str:
     """Who wrote it, for a message."""
-    tenant = tenant_segment(key)
-    run, _, rest = key.removeprefix(f"{tenant}/").partition("/")
-    execution = rest.partition("/")[0]
+    run, execution = _writer(key)
     return f"execution {execution} of run {run}" if execution else f"run {run}"
+
+
+def _writer(key: str) -> tuple[str, str]:
+    """Run and execution."""
+    run, _, rest = key.removeprefix(f"{tenant_segment(key)}/").partition("/")
+    return run, rest.partition("/")[0]
 
 
 def _guard_ends(text: str) -> str:

@@ -16,11 +16,11 @@ import msgspec
 
 from klassd.workflows import plugins
 from klassd.workflows.artifacts import Artifact, ArtifactStore
+from klassd.workflows.artifacts.referring import artifacts_in
 from klassd.workflows.cli.document import emit
 from klassd.workflows.cli.opening import reading_client, reading_settings
 from klassd.workflows.cli.problems import FAILED, OK, Problem, did_you_mean
 from klassd.workflows.cli.style import BOLD, DIM, paint_for, size, table
-from klassd.workflows.cli.words import artifacts_in
 from klassd.workflows.client import RunView
 
 

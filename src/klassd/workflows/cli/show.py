@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from klassd.workflows.artifacts.referring import artifacts_in
 from klassd.workflows.cli.document import emit, run_document
 from klassd.workflows.cli.lines import Labels
 from klassd.workflows.cli.logs import node_named
@@ -20,7 +21,7 @@ from klassd.workflows.cli.style import BOLD, DIM, RED, Paint, ago, clock_time, d
 from klassd.workflows.cli.text import hanging, harmless
 from klassd.workflows.cli.timeline import Timeline
 from klassd.workflows.cli.waits import Waits
-from klassd.workflows.cli.words import artifacts_in, cause_text, memory_text, node_took, one_line, took, value_text, why_not_run
+from klassd.workflows.cli.words import cause_text, memory_text, node_took, one_line, took, value_text, why_not_run
 from klassd.workflows.client import NodeView, RunView
 from klassd.workflows.model.run import Execution
 from klassd.workflows.model.states import NodeStatus

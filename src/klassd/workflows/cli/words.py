@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
+from klassd.workflows.artifacts.referring import artifacts_in, is_artifact
 from klassd.workflows.cli.follow import tally
 from klassd.workflows.cli.lines import Labels
 from klassd.workflows.cli.style import BOLD, DIM, RED, Paint, duration, size
@@ -15,25 +15,8 @@ from klassd.workflows.model.run import Execution
 from klassd.workflows.model.states import Cause, NodeStatus, RunStatus
 from klassd.workflows.quantities import sides
 
-_ARTIFACT = {"key", "size", "sha256"}  # media_type is left out where it is the default
 _TRACEBACK = "Traceback (most recent call last):"
 SHOWN_FAILURES = 5
-
-
-def is_artifact(value: Any) -> bool:
-    return isinstance(value, dict) and value.keys() >= _ARTIFACT and value.keys() <= _ARTIFACT | {"media_type"}
-
-
-def artifacts_in(value: Any) -> Iterator[dict[str, Any]]:
-    """Every reference to an artifact inside a JSON value."""
-    if is_artifact(value):
-        yield value
-    elif isinstance(value, dict):
-        for each in value.values():
-            yield from artifacts_in(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from artifacts_in(each)
 
 
 def value_text(value: Any, width: int = 100) -> str:

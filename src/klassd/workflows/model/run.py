@@ -26,6 +26,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     priority: int = 0
     idempotency_key: str | None = None
     rerun_of: str | None = None
+    refers_to: tuple[str, ...] = ()  # runs whose artifacts it was given: they are kept as long as it is
     created_at: float = 0.0
     not_before: float = 0.0
     started_at: float | None = None

@@ -199,8 +199,11 @@ class MemoryStore:
         return lines_from((chunk.data for chunk in chunks[max(0, start - 1) :]), first_line, limit)
 
     async def finished(self, before: float, limit: int) -> list[Run]:
+        referred = {run_id for run in self.data.runs.values() for run_id in run.refers_to}
         final = (
-            (run.finished_at, run.id) for run in self.data.runs.values() if run.status.final and run.finished_at is not None
+            (run.finished_at, run.id)
+            for run in self.data.runs.values()
+            if run.status.final and run.finished_at is not None and run.id not in referred
         )
         oldest = heapq.nsmallest(limit, (entry for entry in final if entry[0] < before))
         return [_copy(self.data.runs[run_id]) for _, run_id in oldest]

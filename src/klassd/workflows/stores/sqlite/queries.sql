@@ -13,6 +13,10 @@ INSERT INTO runs ({run}, stage) VALUES ({run_values}, :stage) ON CONFLICT (id) D
 -- One row per tag of a run, so that untagged runs cost nothing.
 INSERT INTO run_tags (tag, run_id) VALUES (:tag, :run_id) ON CONFLICT DO NOTHING;
 
+-- name: insert_reference
+-- One row per run whose artifacts a run was given, so that the others cost nothing.
+INSERT INTO run_references (refers_to, run_id) VALUES (:refers_to, :run_id) ON CONFLICT DO NOTHING;
+
 -- name: insert_definition
 -- A snapshot is stored once, however many runs carry it.
 INSERT INTO definitions (hash, data) VALUES (:hash, :data) ON CONFLICT DO NOTHING;
@@ -168,8 +172,9 @@ VALUES (:run_id, :ordinal, :item, :attempt, :first_line, :first_seq, :lines, :ne
 ON CONFLICT DO NOTHING;
 
 -- name: finished_runs
--- Runs that finished before, the oldest first.
-SELECT {run} FROM runs WHERE stage = 3 AND finished_at < :before ORDER BY finished_at, id LIMIT :limit;
+-- Runs that finished before and that nobody refers to, the oldest first.
+SELECT {run} FROM runs WHERE stage = 3 AND finished_at < :before
+AND NOT EXISTS (SELECT 1 FROM run_references WHERE run_references.refers_to = runs.id) ORDER BY finished_at, id LIMIT :limit;
 
 -- name: delete_run
 -- A run that is pruned; then what hangs on it.
@@ -178,6 +183,10 @@ DELETE FROM runs WHERE id = :id;
 -- name: delete_tag
 -- See delete_run.
 DELETE FROM run_tags WHERE tag = :tag AND run_id = :id;
+
+-- name: delete_reference
+-- See delete_run.
+DELETE FROM run_references WHERE refers_to = :refers_to AND run_id = :id;
 
 -- name: delete_nodes
 -- See delete_run.

@@ -19,7 +19,8 @@ Row = Mapping[str, Any] | Sequence[Any]
 
 LATER, FREE, OWNED, FINAL = range(4)  # runs.stage
 
-_JSON = frozenset({"params", "tags", "output", "outputs", "warnings", "progress", "items", "located", "phases", "token_hashes"})
+_OF_RUNS = frozenset({"params", "tags", "refers_to", "output"})
+_JSON = _OF_RUNS | {"outputs", "warnings", "progress", "items", "located", "phases", "token_hashes"}
 _CODED = _JSON | {"status", "cause"}  # what is not stored as it is
 _RUN = Run.__struct_fields__
 _EXECUTION = tuple(field for field in Execution.__struct_fields__ if field != "id")  # the id follows from the key
@@ -139,8 +140,8 @@ def _empty(field: str, value: Any) -> bytes | None:
 def run_of(row: Sequence[Any]) -> Run:
     values = _present(_RUN, row)
     values["status"] = RunStatus(values["status"])
-    if "tags" in values:
-        values["tags"] = tuple(values["tags"])
+    for field in {"tags", "refers_to"} & values.keys():
+        values[field] = tuple(values[field])
     return Run(**values)
 
 

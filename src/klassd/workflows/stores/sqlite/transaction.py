@@ -96,11 +96,13 @@ class Transaction:
 class PreparedRun(NamedTuple):
     values: Values
     tags: tuple[str, ...]
+    refers_to: tuple[str, ...]
     definition: bytes
 
 
 def prepare_run(new: NewRun) -> PreparedRun:
-    return PreparedRun(rows.run_values(new.run), tuple(dict.fromkeys(new.run.tags)), new.definition)
+    tags, refers_to = (tuple(dict.fromkeys(each)) for each in (new.run.tags, new.run.refers_to))
+    return PreparedRun(rows.run_values(new.run), tags, refers_to, new.definition)
 
 
 def enqueue(transaction: Transaction, runs: Sequence[PreparedRun]) -> list[str]:
@@ -120,6 +122,8 @@ def _insert(transaction: Transaction, run: PreparedRun, known: set[str]) -> str:
         known.add(values["definition"])
     for tag in run.tags:
         transaction.do("insert_tag", {"tag": tag, "run_id": id_})
+    for run_id in run.refers_to:
+        transaction.do("insert_reference", {"refers_to": run_id, "run_id": id_})
     transaction.count(values["name"], values["status"], 1)
     transaction.count_definition(values["definition"], 1)
     transaction.touch()
@@ -316,6 +320,8 @@ def _remove(transaction: Transaction, run: Run) -> str:
         transaction.do(query, {"id": run.id})
     for tag in run.tags:
         transaction.do("delete_tag", {"tag": tag, "id": run.id})
+    for run_id in run.refers_to:
+        transaction.do("delete_reference", {"refers_to": run_id, "id": run.id})
     transaction.count(run.name, run.status.value, -1)
     transaction.count_definition(run.definition, -1)
     transaction.touch()

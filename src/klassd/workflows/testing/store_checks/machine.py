@@ -54,8 +54,9 @@ CHANGES = st.integers(0, 3).flatmap(lambda turn: OF_EXECUTIONS if turn else OTHE
 COMMITS = st.builds(Commit, st.lists(PICKS, min_size=1, max_size=2, unique=True), st.sampled_from([0, 0, 0, 1]), CHANGES)
 CLAIMS = st.builds(Claim, OWNERS, st.integers(1, 3), st.none() | st.lists(QUEUES, max_size=2))
 STARTS = st.builds(ClaimStart, PICKS, INDICES, st.sampled_from(["pod-1", "pod-2"]), st.sampled_from([True, True, True, False]))
+REFERENCES: st.SearchStrategy[list[int]] = st.just([]) | st.lists(PICKS, max_size=2)
 WISHES: st.SearchStrategy[Wish] = st.one_of(
-    st.builds(Enqueue, NAMES, QUEUES, st.integers(-1, 1), st.sampled_from([0.0, 0.0, 5.0]), KEYS),
+    st.builds(Enqueue, NAMES, QUEUES, st.integers(-1, 1), st.sampled_from([0.0, 0.0, 5.0]), KEYS, REFERENCES),
     st.builds(Cancel, PICKS),
     st.builds(Renew, OWNERS),
     st.builds(Release, OWNERS),

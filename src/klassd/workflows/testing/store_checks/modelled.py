@@ -76,6 +76,7 @@ class Enqueue:
     priority: int
     delay: float
     keys: Sequence[str | None]  # a run for each
+    refers_to: Sequence[int] = ()  # to each of these runs
 
     def resolve(self, model: Model) -> Step:
         new = [self._new(model, key) for key in self.keys]
@@ -90,7 +91,7 @@ class Enqueue:
         run = Run(
             id=make_run_id(model.now, model.made), name=self.name, kind="job", definition=f"d-{self.name}", queue=self.queue,
             priority=self.priority, idempotency_key=key, created_at=model.now, not_before=model.now + self.delay,
-            tags=(self.queue,),
+            tags=(self.queue,), refers_to=tuple(_id(model.pick(number)) for number in self.refers_to),
         )  # fmt: skip
         return NewRun(run=run, definition=self.name.encode())
 
@@ -330,7 +331,9 @@ class Prune:
         before = model.now - self.age
 
         def expect(model: Model) -> list[str]:
-            done = [m.run for m in model.runs.values() if m.run.status.final and (m.run.finished_at or 0.0) < before]
+            referred = {run_id for m in model.runs.values() for run_id in m.run.refers_to}
+            final = [m.run for m in model.runs.values() if m.run.status.final and m.run.id not in referred]
+            done = [run for run in final if (run.finished_at or 0.0) < before]
             done.sort(key=lambda run: (run.finished_at or 0.0, run.id))
             for run in done[: self.limit]:
                 del model.runs[run.id]

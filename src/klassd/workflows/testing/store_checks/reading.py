@@ -192,6 +192,16 @@ class Pruning:
         assert [run.id for run in await bench.store.finished(NOW + 10, 3)] == [ids[1], ids[2], ids[0]]
 
     @check
+    async def test_a_run_is_kept_as_long_as_another_refers_to_it(self, bench: Bench) -> None:
+        old, alone = await bench.finished(at=NOW), await bench.finished(at=NOW + 1)
+        younger = await bench.running(refers_to=(old, "of-nobody", old))
+        assert (await bench.run(younger)).refers_to == (old, "of-nobody", old)
+        assert await bench.prune(NOW + 10) == [alone]
+        assert await bench.commit(younger, run=RunPatch(status=RunStatus.FAILED, finished_at=NOW + 2))
+        assert await bench.prune(NOW + 10) == [younger]
+        assert await bench.prune(NOW + 10) == [old]
+
+    @check
     async def test_a_run_that_is_not_final_is_not_pruned_and_keeps_nobody_else(self, bench: Bench) -> None:
         kept = [await bench.enqueue(), await bench.running()]
         gone = [await bench.finished(at=NOW + n) for n in range(2)]
