@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from klassd.workflows import Artifact
 from klassd.workflows.artifacts.checked import checked
 from klassd.workflows.artifacts.names import split_key
-from klassd.workflows.errors import ArtifactError, ArtifactNotStored
+from klassd.workflows.errors import ArtifactMissing, ArtifactNotStored
 
 BLOCK = 256 * 1024
 PATIENCE = 60.0  # seconds; one artifact is written at a time
@@ -53,7 +53,7 @@ class SqliteArtifacts:
         blocks = _Blocks(self._connect(), artifact.key)
         if not blocks.load():
             blocks.close()
-            raise ArtifactError(f"artifact {artifact.key!r} is not in {self._path}")
+            raise ArtifactMissing(f"artifact {artifact.key!r} is not in {self._path}")
         return checked(blocks, artifact)
 
     def delete(self, prefix: str) -> None:

@@ -4,7 +4,7 @@ import os
 import time
 from typing import Any
 
-from klassd.workflows import Artifact, Job, JobContext
+from klassd.workflows import Artifact, Job, JobContext, Retry
 
 
 class Names(Job):
@@ -39,3 +39,7 @@ class Read(Job):
 
     def run(self, ctx: JobContext) -> str:
         return ctx.artifacts.read(self.artifact).decode()
+
+
+class ReadStubbornly(Read, retry=Retry(3, backoff=0)):
+    """Is tried again, unless that is in vain."""

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Services, use
 from relay import Relay
-from remote_jobs import Names, Read, Save, SaveHalf, SaveImpatiently
+from remote_jobs import Names, Read, ReadStubbornly, Save, SaveHalf, SaveImpatiently
 from services import SWIFT_SECRET, Service
 
 from klassd.workflows import App, Client, LocalExecutor
@@ -28,7 +29,7 @@ SECONDS = 60.0  # far beyond what anything here takes, also on a busy machine
 def in_app(state: Path, artifacts: str, work: Callable[[Client], Awaitable[Any]], start: str = "auto") -> Any:
     """What ``work`` gives, with a scheduler running what it enqueues."""
     app = App(
-        jobs=[Names, Read, Save, SaveHalf, SaveImpatiently],
+        jobs=[Names, Read, ReadStubbornly, Save, SaveHalf, SaveImpatiently],
         store=f"sqlite:///{state}/jobs.db",
         artifacts=artifacts,
         executor=LocalExecutor(str(state), start=start),
@@ -152,6 +153,21 @@ def test_a_run_that_is_pruned_takes_its_artifacts_with_it_and_nobody_elses(servi
     names = service.names()
     assert not [name for name in names if old in name]
     assert [name.rpartition("/")[2] for name in names if young in name] == ["data"]
+
+
+@pytest.mark.fault("F12")
+@pytest.mark.parametrize("where", ["here", "moto", "swift", "gcs"])
+def test_a_job_that_reads_what_is_not_there_is_not_tried_again(
+    where: str, services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def work(client: Client) -> None:
+        missing = Artifact(key="old-run/old-run-0-0-1/data", size=4, sha256="0" * 64)
+        run_id = await client.enqueue(ReadStubbornly(artifact=missing))
+        assert (await client.wait(run_id)).status == "failed"
+        (only,) = [each async for each in client.executions(run_id)]
+        assert only.error and "of execution old-run-0-0-1 of run old-run is not in" in only.error
+
+    in_app(tmp_path, str(tmp_path / "artifacts") if where == "here" else use(services.get(where), monkeypatch).url, work)
 
 
 async def says(client: Client, run_id: str, text: str) -> bool:

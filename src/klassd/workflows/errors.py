@@ -78,6 +78,10 @@ class ArtifactError(KlassdError):
     """An artifact that is missing, damaged or misnamed; names the artifact and what was found."""
 
 
+class ArtifactMissing(ArtifactError, PermanentError):
+    """There is no artifact where a reference points to. No retry brings it back."""
+
+
 class ArtifactNotStored(ArtifactError):
     """An artifact that its store did not take, for all it was tried. The attempt fails as ``output``; another may succeed."""
 

@@ -35,8 +35,8 @@ class ArtifactStore(Protocol):
         ...
 
     def open(self, artifact: Artifact[Any]) -> BinaryIO:
-        """A stream of its bytes that raises ``ArtifactError`` at the end when size or digest differ, and at once when
-        the artifact is missing."""
+        """A stream of its bytes that raises ``ArtifactError`` at the end when size or digest differ. Raises ``ArtifactMissing``
+        at once when there is none: the job is not tried again, then."""
         ...
 
     def delete(self, prefix: str) -> None:

@@ -19,7 +19,7 @@ from klassd.workflows.artifacts import Artifact
 from klassd.workflows.artifacts.checked import checked
 from klassd.workflows.artifacts.names import split_key, writer_of
 from klassd.workflows.artifacts.writing import BINARY, ArtifactFile, copy, written
-from klassd.workflows.errors import ArtifactError, ArtifactNotStored, ConfigurationError
+from klassd.workflows.errors import ArtifactError, ArtifactMissing, ArtifactNotStored, ConfigurationError
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
@@ -84,8 +84,8 @@ class FileArtifacts:
             os.makedirs(self.root, exist_ok=True)
         return _descend(os.open(self.root, os.O_RDONLY | os.O_DIRECTORY), names, create)
 
-    def _missing(self, key: str) -> ArtifactError:
-        return ArtifactError(
+    def _missing(self, key: str) -> ArtifactMissing:
+        return ArtifactMissing(
             f"artifact {key!r} of {writer_of(key)} is not in {self.root}: it was deleted, or that execution "
             "used another artifact store (compare `artifacts=` of both, or KLASSD_ARTIFACTS)"
         )

@@ -16,7 +16,7 @@ from klassd.workflows.artifacts.checked import checked
 from klassd.workflows.artifacts.names import split_key, writer_of
 from klassd.workflows.artifacts.urls import Place, Reader, endpoint, place_of, shown
 from klassd.workflows.artifacts.writing import BINARY, ArtifactFile, Target, Told, copy, written
-from klassd.workflows.errors import ArtifactError, ArtifactNotStored, ConfigurationError
+from klassd.workflows.errors import ArtifactError, ArtifactMissing, ArtifactNotStored, ConfigurationError
 from klassd.workflows.options import seconds
 
 if TYPE_CHECKING:
@@ -138,8 +138,8 @@ class RemoteArtifacts(ABC):
                 raise
             raise kind(f"artifact {key!r} could not be {done}: {why}") from None
 
-    def _missing(self, key: str) -> ArtifactError:
-        return ArtifactError(
+    def _missing(self, key: str) -> ArtifactMissing:
+        return ArtifactMissing(
             f"artifact {key!r} of {writer_of(key)} is not in {self.place.shown}: it was deleted, or that execution "
             "used another artifact store (compare `artifacts=` of both, or KLASSD_ARTIFACTS)"
         )

@@ -22,7 +22,7 @@ import pytest
 
 from klassd.workflows.artifacts import Artifact, ArtifactStore
 from klassd.workflows.artifacts.scope import ExecutionArtifacts
-from klassd.workflows.errors import ArtifactError
+from klassd.workflows.errors import ArtifactError, ArtifactMissing
 
 MIB = 1024 * 1024
 MOST_PER_READ = 16 * MIB
@@ -132,7 +132,7 @@ class ArtifactStoreConformance:
             _read(store, older)
 
     def test_a_missing_artifact_fails_at_once_and_by_name(self, store: ArtifactStore, run: str) -> None:
-        with pytest.raises(ArtifactError, match=f"{run}/e/none"):
+        with pytest.raises(ArtifactMissing, match=f"{run}/e/none"):
             store.open(_reference(f"{run}/e/none", b"abc"))
 
     @pytest.mark.parametrize("other", [b"abcd", b"ab", b"", b"abx"], ids=["longer", "truncated", "emptied", "flipped"])

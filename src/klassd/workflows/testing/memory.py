@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 from klassd.workflows.artifacts import Artifact
 from klassd.workflows.artifacts.checked import BLOCK, checked
 from klassd.workflows.artifacts.names import split_key, writer_of
-from klassd.workflows.errors import ArtifactError
+from klassd.workflows.errors import ArtifactMissing
 
 
 class MemoryArtifacts:
@@ -30,7 +30,7 @@ class MemoryArtifacts:
     def open(self, artifact: Artifact[Any]) -> BinaryIO:
         split_key(artifact.key)
         if artifact.key not in self.data:
-            raise ArtifactError(f"artifact {artifact.key!r} of {writer_of(artifact.key)} is not in this store in memory")
+            raise ArtifactMissing(f"artifact {artifact.key!r} of {writer_of(artifact.key)} is not in this store in memory")
         return checked(_Bytes(self.data[artifact.key]), artifact)
 
     def delete(self, prefix: str) -> None:
