@@ -33,23 +33,23 @@ def notes(klassd: Any) -> list[Path]:
 
 
 def test_old_runs_go_with_their_artifacts_and_others_stay(jobs: Any) -> None:
-    assert jobs("prune").stdout == "nothing to remove: no run finished more than 90 d ago\n"
-    assert jobs("prune", "--older-than", "1h").stdout == "nothing to remove: no run finished more than 1 h 00 min ago\n"
+    assert jobs("prune").stdout == "nothing to remove: no run that finished more than 90 d ago\n"
+    assert jobs("prune", "--older-than", "1h").stdout == "nothing to remove: no run that finished more than 1 h 00 min ago\n"
     assert len(notes(jobs)) == 2
-    assert jobs("prune", "--older-than", "0").stdout == "removed 2 runs that finished\n"
+    assert jobs("prune", "--older-than", "0").stdout == "removed 2 finished runs\n"
     assert notes(jobs) == []
     assert [run["status"] for run in jobs.json("runs")["runs"]] == ["queued"]
-    assert jobs("prune", "--older-than", "0").stdout == "nothing to remove: no run finished\n"
+    assert jobs("prune", "--older-than", "0").stdout == "nothing to remove: no finished run\n"
 
 
 def test_a_dry_run_shows_what_would_go_and_removes_nothing(jobs: Any) -> None:
     *rows, blank, last = jobs("prune", "--older-than", "0", "--dry-run").stdout.splitlines()
     assert rows[0].split() == ["RUN", "STATUS", "NAME", "FINISHED"] and len(rows) == 3 and not blank
-    assert last == "would remove 2 runs that finished, with consoles and artifacts"
+    assert last == "would remove 2 finished runs, with consoles and artifacts"
     found = jobs.json("prune", "--older-than", "0", "--dry-run")
     assert [run["status"] for run in found["runs"]] == ["succeeded"] * 2 and found["more"] is False
     assert len(notes(jobs)) == 2 and len(jobs.json("runs")["runs"]) == 3
-    assert jobs("prune", "--dry-run").stdout == "nothing to remove: no run finished more than 90 d ago\n"
+    assert jobs("prune", "--dry-run").stdout == "nothing to remove: no run that finished more than 90 d ago\n"
 
 
 def test_artifacts_may_be_kept(jobs: Any) -> None:
@@ -60,7 +60,7 @@ def test_artifacts_may_be_kept(jobs: Any) -> None:
 def test_runs_whose_artifacts_cannot_be_removed_stay(jobs: Any) -> None:
     (jobs.directory / "taken").write_text("a file where the store should be")
     done = jobs("prune", "--older-than", "0", "--artifacts", "taken", code=1)
-    assert "0 runs removed, the others stay: artifact" in done.stderr and "--keep-artifacts" in done.stderr
+    assert "0 removed, the others stay: artifact" in done.stderr and "--keep-artifacts" in done.stderr
     assert len(jobs.json("runs")["runs"]) == 3
 
 

@@ -34,7 +34,7 @@ def command(args: Namespace) -> int:
     if args.json:
         emit({"removed": removed})
     else:
-        print(f"removed {_runs(removed)} that {_finished(age)}" if removed else _nothing(age))
+        print(f"removed {_runs(removed, age)}" if removed else _nothing(age))
     return OK
 
 
@@ -60,7 +60,7 @@ async def _prune(args: Namespace, age: float, settings: Settings) -> int:
                 removed += found
         except ArtifactError as error:
             raise Problem(
-                f"{_runs(removed)} removed, the others stay: {error}",
+                f"{removed:,} removed, the others stay: {error}",
                 "--keep-artifacts leaves them where they are",
                 code=FAILED,
             ) from error
@@ -89,17 +89,17 @@ def _page(runs: Sequence[Run], age: float, paint: Paint) -> list[str]:
     lines = table(("RUN", "STATUS", "NAME", "FINISHED"), rows, paint, ((), (), (BOLD,), (DIM,)))
     if len(runs) > NAMED:
         lines.append(paint("and younger ones", DIM))
-    count = f"more than {COUNTED:,} runs" if len(runs) > COUNTED else _runs(len(runs))
-    return [*lines, "", f"would remove {count} that {_finished(age)}, with consoles and artifacts"]
+    count = _old(f"more than {COUNTED:,}", "runs", age) if len(runs) > COUNTED else _runs(len(runs), age)
+    return [*lines, "", f"would remove {count}, with consoles and artifacts"]
 
 
 def _nothing(age: float) -> str:
-    return f"nothing to remove: no run {_finished(age)}"
+    return f"nothing to remove: {_old('no', 'run', age)}"
 
 
-def _finished(age: float) -> str:
-    return f"finished more than {duration(age)} ago" if age else "finished"
+def _runs(count: int, age: float) -> str:
+    return _old(f"{count:,}", "run" if count == 1 else "runs", age)
 
 
-def _runs(count: int) -> str:
-    return f"{count:,} run{'' if count == 1 else 's'}"
+def _old(count: str, runs: str, age: float) -> str:
+    return f"{count} {runs} that finished more than {duration(age)} ago" if age else f"{count} finished {runs}"
