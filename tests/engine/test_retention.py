@@ -38,9 +38,18 @@ class Failing(MemoryStore):
         return pruned
 
 
+class Jumping(VirtualClock):
+    """Its wall time may be set."""
+
+    ahead = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.ahead
+
+
 class World:
     def __init__(self) -> None:
-        self.clock = VirtualClock()
+        self.clock = Jumping()
         self.store = Failing(clock=self.clock)
         self.client = Client(self.store, self.clock, SystemIds(), TaskSpawner())
         self.deleted: list[list[str]] = []
@@ -130,6 +139,22 @@ def test_two_schedulers_that_sweep_at_once_remove_it_once(caplog: pytest.LogCapt
 
     swept(scenario, sweepers=2)
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.fault("B5")
+@pytest.mark.parametrize("ahead", [100 * KEPT, -100 * KEPT])
+def test_a_clock_that_is_set_wrong_makes_no_run_old(ahead: float) -> None:
+    async def scenario(world: World) -> None:
+        young = await world.finished()
+        await world.clock.sleep(DAY)
+        world.clock.ahead = ahead
+        await world.clock.sleep(DAY)
+        assert await world.ids() == {young}
+        world.clock.ahead = 0.0
+        await world.clock.sleep(KEPT - 2 * DAY + 2 * SWEEP)
+        assert await world.ids() == set()
+
+    swept(scenario)
 
 
 def test_a_store_that_does_not_answer_is_asked_again(caplog: pytest.LogCaptureFixture) -> None:

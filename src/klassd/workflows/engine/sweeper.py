@@ -23,6 +23,7 @@ class Sweeper:
     def __init__(self, store: Store, clock: Clock, retention: float, delete_artifacts: DeleteArtifacts) -> None:
         self._store, self._clock = store, clock
         self._retention, self._delete = retention, delete_artifacts
+        self._began = clock.now() - clock.monotonic()
 
     async def keep(self) -> None:
         await self._clock.sleep(FIRST)
@@ -36,9 +37,13 @@ class Sweeper:
             await self._clock.sleep(SWEEP)
 
     async def _sweep(self) -> None:
-        before, removed = self._clock.now() - self._retention, 0
+        before, removed = self._now() - self._retention, 0
         while found := await prune(self._store, self._delete, before, BATCH):
             removed += found
             await self._clock.sleep(PAUSE)
         if removed:
             log.info("removed %d run(s) that finished longer ago than they are kept", removed, extra={"removed": removed})
+
+    def _now(self) -> float:
+        """A wall clock that is set ahead while a scheduler runs makes no run old: what is gone does not come back."""
+        return min(self._clock.now(), self._began + self._clock.monotonic())
