@@ -22,6 +22,7 @@ from klassd.workflows.testing.store_checks.modelled import (
     ClaimStart,
     Commit,
     Enqueue,
+    Find,
     Log,
     Model,
     OfAnExecution,
@@ -62,7 +63,8 @@ WISHES: st.SearchStrategy[Wish] = st.one_of(
     st.builds(Release, OWNERS),
     CLAIMS,
     STARTS,
-    st.builds(Prune, st.sampled_from([0.0, 5.0]), st.integers(1, 2)),
+    st.builds(Find, st.sampled_from([0.0, 5.0]), st.integers(1, 2)),
+    st.builds(Prune, st.lists(PICKS, min_size=1, max_size=2)),
 )
 
 

@@ -53,6 +53,11 @@ class Model:
         owned = [run_id for run_id, each in sorted(self.runs.items()) if each.run.epoch and not each.run.status.final]
         return self.runs[owned[number % len(owned)]] if owned and number % 5 else self.pick(number)
 
+    def pick_final(self, number: int) -> Modelled | None:
+        """Rather one that has ended."""
+        final = [run_id for run_id, each in sorted(self.runs.items()) if each.run.status.final]
+        return self.runs[final[number % len(final)]] if final and number % 5 else self.pick(number)
+
     def live(self, owner: str | None) -> bool:
         return self.leases.get(owner or "", False)
 
@@ -323,7 +328,9 @@ class Log:
 
 
 @dataclass(frozen=True)
-class Prune:
+class Find:
+    """What has finished and nobody refers to."""
+
     age: float
     limit: int
 
@@ -333,16 +340,30 @@ class Prune:
         def expect(model: Model) -> list[str]:
             referred = {run_id for m in model.runs.values() for run_id in m.run.refers_to}
             final = [m.run for m in model.runs.values() if m.run.status.final and m.run.id not in referred]
-            done = [run for run in final if (run.finished_at or 0.0) < before]
-            done.sort(key=lambda run: (run.finished_at or 0.0, run.id))
-            for run in done[: self.limit]:
-                del model.runs[run.id]
-            return [run.id for run in done[: self.limit]]
+            found = [run for run in final if (run.finished_at or 0.0) < before]
+            return [run.id for run in sorted(found, key=lambda run: (run.finished_at or 0.0, run.id))[: self.limit]]
 
-        async def prune(store: Store) -> list[str]:
-            return await store.prune([run.id for run in await store.finished(before, self.limit)])
+        async def find(store: Store) -> list[str]:
+            return [run.id for run in await store.finished(before, self.limit)]
 
-        return Step(prune, expect)
+        return Step(find, expect)
+
+
+@dataclass(frozen=True)
+class Prune:
+    numbers: Sequence[int]
+
+    def resolve(self, model: Model) -> Step:
+        run_ids = [_id(model.pick_final(number)) for number in self.numbers]
+
+        def expect(model: Model) -> list[str]:
+            known = [model.runs[run_id].run for run_id in dict.fromkeys(run_ids) if run_id in model.runs]
+            gone = [run.id for run in known if run.status.final]
+            for run_id in gone:
+                del model.runs[run_id]
+            return gone
+
+        return Step(lambda store: store.prune(run_ids), expect)
 
 
 def _id(modelled: Modelled | None) -> str:
