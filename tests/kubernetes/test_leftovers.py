@@ -13,7 +13,7 @@ from cluster_help import Cluster
 from fake_api import NEW, OLD, Rule
 from fake_help import Fake, a_fake
 from msgspec.structs import replace
-from outcomes import ours
+from outcomes import PATIENCE, ours
 
 from klassd.workflows.cli import main
 from klassd.workflows.executors.kubernetes.api import connect
@@ -65,7 +65,7 @@ def left_behind(cluster: Cluster, *orders: Order, **settings: Any) -> None:
                 if "callback" not in settings:
                     await hear_until(executor, order.execution_id, "sleeping")
 
-    run(launch)
+    run(launch, PATIENCE)
     for order in orders:  # one that calls back in vain stays silent, and its pod may not be made yet
         cluster.until(partial(cluster.pods, order.execution_id), "its pod to be made")
 
