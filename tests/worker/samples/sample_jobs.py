@@ -24,8 +24,9 @@ from klassd.workflows.job import Job
 
 
 def wait_for_ever() -> None:
+    """In naps: a signal that comes after Python's last look and before a system call begins is heard when the call is over."""
     while True:
-        signal.pause()
+        time.sleep(0.05)
 
 
 class Add(Job):
