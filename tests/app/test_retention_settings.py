@@ -52,6 +52,12 @@ def test_whatever_a_foreign_store_raises_is_told_as_an_error_of_artifacts(monkey
         asyncio.run(artifact_deleter(Settings(artifacts="blob://here?key=value"))([a_run("one")]))
 
 
+def test_an_artifact_store_that_cannot_be_made_is_told_as_an_error_of_artifacts() -> None:
+    """Its package is not installed where the scheduler runs, perhaps: retention tries again, and does not end."""
+    with pytest.raises(ArtifactError, match="has the scheme 'nowhere'"):
+        asyncio.run(artifact_deleter(Settings(artifacts="nowhere://here"))([a_run("one")]))
+
+
 HANGS = """
 import asyncio, threading
 from klassd.workflows import composition

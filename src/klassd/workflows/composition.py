@@ -69,7 +69,10 @@ def artifact_deleter(settings: Settings) -> DeleteArtifacts:
 
 
 def _delete(url: str, scopes: Sequence[str]) -> None:
-    store = store_for(url)
+    try:
+        store = store_for(url)
+    except ConfigurationError as error:
+        raise ArtifactError(str(error)) from error
     for scope in scopes:
         try:
             store.delete(scope)
