@@ -28,8 +28,8 @@ class App:
 
     ``jobs``: job classes, ``@job`` functions, workflows, modules or packages (or their names) to discover jobs in.
     ``store``, ``artifacts``: URLs; ``executor``: a name or an executor; ``retention``: how long runs are kept after their
-    end, "90d" where nobody says it. ``KLASSD_*`` variables and ``klassd.toml`` are
-    stronger than what stands here, so that the same code moves to a server without an edit.
+    end, "90d" where nobody says it. ``KLASSD_*`` variables and ``klassd.toml`` are stronger than what stands here, so that
+    the same code moves to a server without an edit.
 
     Light: the worker makes one too. Nothing is imported or opened before it is needed.
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from klassd.workflows.model.page import ExecutionQuery, RunQuery
 from klassd.workflows.model.run import NodeRow, RunPatch
 from klassd.workflows.model.states import ExecutionStatus, NodeStatus, RunStatus
@@ -180,7 +182,8 @@ class Pruning:
 
     @check
     async def test_only_final_runs_that_finished_before_are_found(self, bench: Bench) -> None:
-        for _ in (await bench.enqueue(), await bench.running(), await bench.finished(at=NOW + 10)):
+        for make in (bench.enqueue, bench.running, partial(bench.finished, at=NOW + 10)):
+            await make()
             assert await bench.store.finished(NOW + 10, 10) == []
         old = await bench.finished(RunStatus.FAILED, at=NOW + 9.99)
         assert await bench.store.finished(NOW + 10, 10) == [await bench.run(old)]
